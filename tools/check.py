@@ -1,0 +1,321 @@
+"""Every check that `make test` runs: `python tools/check.py [NAME...]` (no name: all; see `--list`)
+
+Each function marked `@check` is one check; it raises `Failed` with what to mend. Each notebook counts as one more."""
+import ast, base64, hashlib, json, os, re, shutil, subprocess, sys, tempfile, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import unquote
+import readme
+from links import ROOT, settings
+
+CFG = settings()
+NBS, LIB = ROOT/CFG['nbs_path'], ROOT/CFG['lib_path']
+PY, BIN = sys.executable, Path(sys.executable).parent
+NB_SECONDS, HELP_SECONDS = 300, .5
+IMAGE_KB, FILE_KB = 200, 1500
+ENV = {**os.environ, 'HF_HUB_OFFLINE':'1', 'HF_DATASETS_OFFLINE':'1', 'TOKENIZERS_PARALLELISM':'false', 'OMP_NUM_THREADS':'1',
+       'MKL_NUM_THREADS':'1', 'PYTHONPATH':str(ROOT), 'PYTHONWARNINGS':'ignore', 'PIP_DISABLE_PIP_VERSION_CHECK':'1'}
+ENV.pop('IN_TEST', None)
+
+# Which modules an exported cell may import, function-level imports included. Runs one way: 02 to 05 never import one another.
+MAY_IMPORT = {
+    'data':         '',
+    'models':       '',
+    'kd_losses':    '',
+    'masks':        '',
+    'training':     'data models kd_losses masks',
+    'successive':   'training',
+    'multiagent':   'training',
+    'qlora':        'data masks training',
+    'prune':        'data masks training',
+    'artifact':     'models masks qlora',
+    'report':       'data training artifact',
+    'recipe':       '',
+    'pipeline':     'data models kd_losses masks training successive multiagent qlora prune artifact report recipe',
+    'bert_results': 'pipeline',
+    'vit_results':  'pipeline',
+    'cli':          'recipe',  # at the top of the module; inside its functions it may import any
+}
+STDLIB_ONLY = {'recipe'}
+
+class Failed(Exception): "A check did not pass; the message says what to mend"
+CHECKS = {}
+
+def check(f):
+    "Register `f` as a check, called by its name with dashes"
+    CHECKS[f.__name__.replace('_','-')] = f
+    return f
+
+def sh(*cmd, cwd=ROOT, env=ENV, timeout=NB_SECONDS):
+    "Run a command; its output when it succeeds, `Failed` with the output otherwise"
+    try: r = subprocess.run([str(c) for c in cmd], cwd=cwd, env=env, timeout=timeout, text=True, errors='replace', stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except subprocess.TimeoutExpired as e: raise Failed(f'{Path(cmd[0]).name} took more than {timeout} s\n{(e.stdout or b"").decode(errors="replace")}')
+    except OSError as e: raise Failed(f'cannot run {cmd[0]}: {e.strerror}')
+    if r.returncode: raise Failed(f'exit {r.returncode}: {" ".join(map(str,cmd))[:200]}\n{r.stdout}')
+    return r.stdout
+
+def files():
+    "What git tracks or would track: everything that is not ignored"
+    r = subprocess.run(['git','ls-files','-z','--cached','--others','--exclude-standard'], cwd=ROOT, text=True, capture_output=True)
+    if r.returncode: raise Failed('this needs a git clone: git ls-files says '+r.stderr.strip())
+    return sorted(p for o in set(r.stdout.split('\0'))-{''} if (p := ROOT/o).is_file())
+
+def rel(p): return Path(p).relative_to(ROOT).as_posix()
+def snapshot(*folders):
+    "Content hash by path, of all files or of those in `folders`"
+    return {rel(p): hashlib.sha1(p.read_bytes()).hexdigest() for p in files() if not folders or any(f in p.parents for f in folders)}
+def changed(a, b): return sorted(k for k in a.keys()|b.keys() if a.get(k)!=b.get(k))
+
+def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb') if not re.search(r'/[_.]', '/'+p.relative_to(NBS).as_posix()))
+def cells(nb): return json.loads(nb.read_text(encoding='utf-8'))['cells']
+def code(nb): return [''.join(c['source']) for c in cells(nb) if c['cell_type']=='code']
+def directives(src): return re.findall(r'^#\s*\|\s*(.+?)\s*$', src, re.M)
+def module_of(nb): return next((d.split()[1] for s in code(nb) for d in directives(s) if d.startswith('default_exp')), None)
+
+# --- the tree ---
+
+@check
+def export_and_clean():
+    "nbdev_export and nbdev_clean leave the tree as it was"
+    before = snapshot(NBS, LIB)
+    sh(BIN/'nbdev_export'), sh(BIN/'nbdev_clean')
+    if diff := changed(before, snapshot(NBS, LIB)): raise Failed('export or clean changed (look, then commit): '+', '.join(diff))
+    made = {m.replace('.','/')+'.py' for nb in notebooks() if (m := module_of(nb))} | {'__init__.py','_modidx.py'}
+    if stray := sorted(p.name for p in LIB.rglob('*.py') if p.relative_to(LIB).as_posix() not in made): raise Failed('no notebook exports '+', '.join(stray))
+
+@check
+def readme_is_made():
+    "README.md is what `make readme` makes"
+    if diff := readme.differences(): raise Failed('run `make readme`, it changes '+', '.join(map(rel, diff)))
+
+MACHINE = re.compile(r'(?<![\w.~$}/+%*-])(?:/(?:home|Users|work|opt)/\w|/roo[t]/|/(?:private/)?tmp/\w+[\w.-]*/|/tmp/tmp\w|/(?:private/)?var/folders/|/usr/(?:local/)?lib/python|[A-Z]:\\{1,2}Users\\|'+'file:'+'//'+r'/)')
+
+@check
+def no_machine_paths():
+    "No file names a path of the machine it was made on"
+    here = [re.escape(str(p)) for p in (ROOT, Path.home()) if len(p.parts)>2]
+    here = re.compile(r'(?:'+'|'.join(here)+r')(?![\w])') if here else None
+    bad = []
+    for p in files():
+        try: lines = re.sub(r'\\[nrt]', ' ', p.read_text(encoding='utf-8')).splitlines()
+        except UnicodeDecodeError: continue
+        bad += [f'{rel(p)}:{i}: {l.strip()[max(0,m.start()-40):m.end()+40]}' for i,l in enumerate(lines,1) if (m := MACHINE.search(l.strip()) or here and here.search(l.strip()))]
+    if bad: raise Failed('\n'.join(bad[:20]))
+
+def pictures(nb):
+    "Bytes of each picture stored in a notebook's outputs"
+    for c in cells(nb):
+        for o in c.get('outputs', []):
+            for k,v in o.get('data', {}).items():
+                if k.startswith('image/'): yield c['id'], len(''.join(v)) if 'svg' in k else len(base64.b64decode(''.join(v)))
+
+@check
+def sizes():
+    "Pictures are under 200 kB, other files under 1.5 MB"
+    bad = []
+    for p in files():
+        limit = IMAGE_KB if p.suffix.lower() in {'.png','.jpg','.jpeg','.gif','.svg','.webp'} else FILE_KB
+        if p.stat().st_size>limit*1000: bad.append(f'{rel(p)}: {p.stat().st_size//1000} kB, at most {limit}')
+    for nb in notebooks(): bad += [f'{rel(nb)}: the picture of cell {i} has {n//1000} kB, at most {IMAGE_KB}' for i,n in pictures(nb) if n>IMAGE_KB*1000]
+    if bad: raise Failed('\n'.join(bad))
+
+@check
+def owner_stands_alone():
+    "Owner and repository name stand in settings.ini alone (README.md and the index of modules are made from it)"
+    names = re.compile('|'.join(re.escape(CFG[k].split('://')[-1]) for k in ('git_url','doc_host'))+'|'+re.escape(f"{CFG['user']}/{CFG['repo']}"))
+    made = {'settings.ini', 'README.md', f"{CFG['lib_path']}/_modidx.py"}
+    text = {rel(p): p.read_text(encoding='utf-8', errors='ignore') for p in files() if rel(p) not in made}
+    if bad := [k for k,v in text.items() if names.search(v)]: raise Failed('write %(user)s, %(repo)s or %(git_url)s instead, in '+', '.join(bad))
+
+# --- the modules ---
+
+def imports(tree, top=False):
+    "(module of hkd or other package, line) for each import in `tree`; with `top` only those that run on import"
+    def walk(node):
+        for n in ast.iter_child_nodes(node):
+            if top and isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)): continue
+            yield n
+            yield from walk(n)
+    lib = CFG['lib_name']
+    for n in walk(tree):
+        if isinstance(n, ast.Import): names = [a.name for a in n.names]
+        elif isinstance(n, ast.ImportFrom) and (n.level or n.module==lib): names = [f'{lib}.{n.module}'] if n.level and n.module else [f'{lib}.{a.name}' for a in n.names]
+        elif isinstance(n, ast.ImportFrom): names = [n.module]
+        elif isinstance(n, ast.Call) and getattr(n.func,'attr',getattr(n.func,'id',''))in('import_module','__import__') and n.args and isinstance(n.args[0],ast.Constant): names = [n.args[0].value]
+        else: continue
+        yield from ((o, n.lineno) for o in names)
+
+def own(names):
+    "The modules of hkd among imported names"
+    lib = CFG['lib_name']+'.'
+    return [(o[len(lib):].split('.')[0], l) for o,l in names if o.startswith(lib) and not o.startswith(lib+'__')]
+
+@check
+def imports_run_one_way():
+    "Exported modules import what the table at the top of this file allows, and only what comes before them"
+    order, bad = [m for nb in notebooks() if (m := module_of(nb))], []
+    for i,m in enumerate(order):
+        f = LIB/f'{m}.py'
+        if m not in MAY_IMPORT: bad.append(f'{m}: no row in MAY_IMPORT of tools/check.py'); continue
+        if not f.exists(): bad.append(f'{rel(f)} is missing: run make export'); continue
+        tree = ast.parse(f.read_text(encoding='utf-8'))
+        for o,l in own(imports(tree, top=m=='cli')):
+            if o not in MAY_IMPORT[m].split(): bad.append(f'{rel(f)}:{l}: {m} may not import {o}'+(' at its top' if m=='cli' else ''))
+        for o,l in own(imports(tree)):
+            if o not in order[:i]: bad.append(f'{rel(f)}:{l}: {o} is not exported by an earlier notebook')
+        if m in STDLIB_ONLY: bad += [f'{rel(f)}:{l}: {m} imports the standard library only, not {o}' for o,l in imports(tree) if o.split('.')[0] not in sys.stdlib_module_names]
+    if bad: raise Failed('\n'.join(bad))
+
+@check
+def import_is_light():
+    "`import hkd` loads nothing heavy, `hkd --help` answers in 0.5 s (best of five)"
+    heavy = sh(PY, '-c', 'import sys, hkd; print(*{"torch","transformers","datasets","numpy","pandas","matplotlib"} & set(sys.modules), hkd.__version__)').split()
+    if heavy!=[CFG['version']]: raise Failed(f'import hkd should load no library and be version {CFG["version"]}, but: {heavy}')
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        sh(BIN/'hkd', '--help', timeout=60)
+        times.append(time.perf_counter()-start)
+    if min(times)>HELP_SECONDS: raise Failed(f'hkd --help takes {min(times):.2f} s, at most {HELP_SECONDS}: import heavy packages inside functions')
+    return f'{min(times):.2f} s'
+
+# --- the pages ---
+
+def heading_ids(text):
+    "The anchors of a page's headings, as quarto names them"
+    heads = re.findall(r'^#{1,6}\s+(.+?)\s*$', text, re.M)
+    ids = re.findall(r'\{[^}]*#([\w.-]+)', text)+re.findall(r'\bid="([^"]+)"', text)
+    plain = [re.sub(r'\{.*?\}|[`*]|\[([^\]]*)\]\([^)]*\)', r'\1', h).strip().lower() for h in heads]
+    slugs = [re.sub(r'\s+', '-', re.sub(r'[^\w\s.-]', '', h)) for h in plain]
+    return {*ids, *slugs, *(re.sub(r'^[^a-z]+', '', s) for s in slugs), *(s.replace('.','') for s in slugs)}
+
+def prose(text): return re.sub(r'^(```|~~~).*?^\1|`[^`\n]*`', '', text, flags=re.M|re.S)
+def links(text): return re.findall(r'''(?:\]\(<?|\bsrc="|\bhref=")([^)\s">]+)''', prose(text))
+def page_text(p):
+    "What a page says: its markdown cells and its markdown and html outputs"
+    if p.suffix!='.ipynb': return p.read_text(encoding='utf-8')
+    def texts(c):
+        if c['cell_type'] in ('markdown','raw'): yield ''.join(c['source'])
+        for o in c.get('outputs', []):
+            for k in ('text/markdown','text/html'): yield ''.join(o.get('data', {}).get(k, ''))
+    return '\n\n'.join(t for c in cells(p) for t in texts(c))
+
+def broken(page, root, html=()):
+    "Relative links of `page` that lead nowhere; `html` maps a page's published name to its notebook"
+    for url in links(page_text(page)):
+        if re.match(r'[a-z][a-z+.-]*:|//|\{\{', url): continue
+        name, _, anchor = unquote(url).partition('#')
+        target = (page.parent/name).resolve() if name else page
+        if name.endswith('.html') and not target.exists() and name in html: target = html[name]
+        if not target.exists() or root not in [target, *target.parents]: yield f'{page.name}: {url}'
+        elif anchor and target.suffix in {'.ipynb','.md','.qmd'} and anchor.lower() not in heading_ids(page_text(target)): yield f'{page.name}: {url} (no such heading)'
+
+def sidebar(item):
+    "The pages that _quarto.yml lists, in order"
+    if isinstance(item, str): return [item]
+    return ([item['href']] if 'href' in item else [])+[p for o in item.get('contents', []) for p in sidebar(o)]
+
+@check
+def docs():
+    "The site's pages can be made (all but quarto's part), the sidebar lists each, every relative link resolves"
+    import yaml
+    warn = {**ENV, 'PYTHONWARNINGS':'default'}  # nbdev warns of imports that share a cell with work
+    out = sh(PY, '-c', 'from nbdev.quarto import refresh_quarto_yml, proc_nbs; refresh_quarto_yml(); proc_nbs(force=True, n_workers=0)', env=warn)
+    if 'containing imports and other code' in out: raise Failed(out)
+    proc, nbs = ROOT/'_proc', [nb.relative_to(NBS).as_posix() for nb in notebooks()]
+    bad = [f'_proc has no {o}' for o in nbs if not (proc/o).exists()]
+    listed = sidebar(yaml.safe_load((proc/'_quarto.yml').read_text())['website']['sidebar'])
+    bad += [f'_quarto.yml lists {o}, which is not there' for o in listed if o not in nbs]+[f'_quarto.yml does not list {o}' for o in nbs if o not in listed]
+    html = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', o.lower()).replace('.ipynb','.html'): proc/o for o in nbs}
+    for o in nbs:
+        if (proc/o).exists(): bad += broken(proc/o, proc, html)
+    for o in ('README.md','CONTRIBUTING.md','CHANGELOG.md'): bad += broken(ROOT/o, ROOT) if (ROOT/o).exists() else [f'{o} is missing']
+    if bad: raise Failed('\n'.join(bad))
+
+# --- the package ---
+
+def copy_tree(dest):
+    "The files that git would carry, copied to `dest`"
+    for p in files():
+        q = dest/rel(p)
+        q.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(p, q)
+
+@check
+def package():
+    "sdist and wheel build; the wheel, installed apart, imports every module and runs `hkd` outside the repository"
+    with tempfile.TemporaryDirectory() as tmp:
+        tmp = Path(tmp).resolve()
+        env = {k:v for k,v in ENV.items() if k!='PYTHONPATH'}
+        copy_tree(tmp/'src')
+        sh(PY, '-m', 'build', '--no-isolation', '--outdir', tmp/'dist', tmp/'src', cwd=tmp, env=env)
+        wheel, = (tmp/'dist').glob('*.whl')
+        if not list((tmp/'dist').glob('*.tar.gz')): raise Failed('no sdist')
+        if f'-{CFG["version"]}-' not in wheel.name: raise Failed(f'{wheel.name} is not version {CFG["version"]}')
+        sh(PY, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index', '--target', tmp/'apart', wheel, cwd=tmp, env=env)
+        mods = sorted('hkd' if p.stem=='__init__' else f'hkd.{p.stem}' for p in LIB.glob('*.py'))
+        script = f'import importlib\nfor m in {mods}:\n    f = importlib.import_module(m).__file__\n    assert f.startswith({str(tmp/"apart")!r}), f'
+        env['PYTHONPATH'] = str(tmp/'apart')
+        (tmp/'empty').mkdir()
+        sh(PY, '-c', script, cwd=tmp/'empty', env=env)
+        sh(tmp/'apart'/'bin'/'hkd', '--help', cwd=tmp/'empty', env=env)
+        if left := list((tmp/'empty').iterdir()): raise Failed(f'importing wrote {left}')
+        return f'{len(mods)} modules'
+
+# --- the notebooks ---
+
+def runs(src):
+    "Will nbdev_test run this code cell?"
+    flags, words = set(CFG['tst_flags'].split()), directives(src)
+    if 'nbdev_export(' in src or re.sub(r'^\s*#.*$', '', src, flags=re.M).strip()=='': return False
+    return not any(w.split()[0] in flags or re.fullmatch(r'eval:\s*false', w, re.I) for w in words)
+
+def run_notebook(nb):
+    "Run one notebook's default cells in a process of its own: (seconds, None or what went wrong)"
+    start = time.perf_counter()
+    try:
+        if not any(map(runs, code(nb))): raise Failed('no cell of it runs')
+        out = sh(BIN/'nbdev_test', '--path', nb, '--do_print')
+        if 'Success.' not in out: raise Failed('nbdev_test ran nothing\n'+out)
+        err = None
+    except Failed as e: err = str(e)
+    return time.perf_counter()-start, err
+
+# --- running them ---
+
+def report(name, seconds, err=None, note=''):
+    "One line a check; what went wrong under it"
+    print(f'{"FAIL" if err else "ok":4} {seconds:6.1f} s  {name}'+(f'  ({note})' if note else ''), flush=True)
+    if err: print('     '+err.strip().replace('\n','\n     '), flush=True)
+    return not err
+
+def run_check(name):
+    start = time.perf_counter()
+    try: note, err = CHECKS[name](), None
+    except Failed as e: note, err = '', str(e)
+    except Exception as e: note, err = '', f'{type(e).__name__}: {e}'
+    return report(name, time.perf_counter()-start, err, note or '')
+
+def run_notebooks(nbs):
+    "Two at a time, one thread each, the largest first"
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [(nb, pool.submit(run_notebook, nb)) for nb in sorted(nbs, key=lambda p: -len(''.join(code(p))))]
+        return [report(rel(nb), *job.result()) for nb,job in jobs]
+
+def main(names):
+    os.chdir(ROOT)
+    if names==['--list']: return print(*CHECKS, *map(rel, notebooks()), sep='\n')
+    if unknown := [n for n in names if n not in CHECKS and n not in map(rel, notebooks())]: sys.exit(f'no check or notebook is called {unknown[0]}: see tools/check.py --list')
+    start = time.perf_counter()
+    passed = [run_check(n) for n in CHECKS if n in names or not names]
+    after = snapshot()
+    passed += run_notebooks([nb for nb in notebooks() if rel(nb) in names or not names])
+    if not notebooks(): passed.append(report('notebooks', 0, 'there are none'))
+    if not names:
+        left = changed(after, snapshot())
+        passed.append(report('nothing-left-behind', 0, 'the notebooks changed '+', '.join(left) if left else None))
+    print(f'{time.perf_counter()-start:.0f} s in all')
+    print(f'{sum(passed)} passed, {len(passed)-sum(passed)} failed')
+    sys.exit(not all(passed))
+
+if __name__=='__main__': main(sys.argv[1:])

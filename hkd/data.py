@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'METRICS', 'REGRESSION', 'TABLES', 'LABEL_NAMES', 'ID_NAMES', 'KNOWN', 'ALIASES', 'IMAGES', 'DEMO_SIZES',
-           'Task', 'score', 'normalise', 'difference_hash', 'same_images', 'maximal_phrases', 'holdout', 'open_image',
-           'augment', 'fingerprint', 'processor_key', 'ImageSet', 'Collator', 'prepare', 'read_table', 'find_columns',
-           'class_names', 'encode_labels', 'make_task', 'shared_contents', 'data_dir', 'load_task', 'load_transfer',
-           'demo_sentences', 'demo_tokenizer', 'demo_leaves', 'demo_task']
+           'DEMO_TRAINING', 'Task', 'score', 'normalise', 'difference_hash', 'same_images', 'maximal_phrases',
+           'holdout', 'open_image', 'augment', 'fingerprint', 'processor_key', 'ImageSet', 'Collator', 'prepare',
+           'read_table', 'find_columns', 'class_names', 'encode_labels', 'make_task', 'shared_contents', 'data_dir',
+           'load_task', 'load_transfer', 'demo_sentences', 'demo_tokenizer', 'demo_leaves', 'demo_config', 'demo_task']
 
-# %% ../nbs/00_data.ipynb #54075cea
+# %% ../nbs/00_data.ipynb #bf7b55b0
 import csv, gzip, hashlib, io, json, os, random, re, unicodedata, warnings
 from collections import Counter, defaultdict
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from datasets import Dataset, Features, Image as ImageFeature, Value, concatenat
 from fastcore.basics import listify
 from PIL import Image, ImageEnhance, ImageOps
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import BertConfig, PreTrainedTokenizerFast, ViTConfig
 
 # %% ../nbs/00_data.ipynb #c30de9e1
 SPLITS = ('train','select','validation','test')
@@ -744,12 +744,31 @@ def demo_leaves(
     names = ['healthy', 'rust', 'spot']
     return [(_draw_leaf(np.random.RandomState([seed, i]), names[i%3]), names[i%3]) for i in range(n)]
 
-# %% ../nbs/00_data.ipynb #45334efb
+# %% ../nbs/00_data.ipynb #176cabaa
 DEMO_SIZES = dict(text=dict(train=2000, select=300, validation=500, test=500), image=dict(train=800, select=150, validation=300, test=300))
 
-def _png(im): f = io.BytesIO(); im.save(f, 'PNG'); return f.getvalue()
+def _webp(im): f = io.BytesIO(); im.save(f, 'WEBP', lossless=True, quality=100); return f.getvalue()
 
-# %% ../nbs/00_data.ipynb #b1e7b42d
+# %% ../nbs/00_data.ipynb #b5677dc0
+_demo_shapes = dict(text=dict(teacher=(3, 64), student=(1, 64)), image=dict(teacher=(3, 64), student=(1, 32)))   # layers, hidden size
+DEMO_TRAINING = dict(   # training arguments with which the demo runs; Adam's learning rate falls linearly after a warm-up over a tenth of the steps
+    text=dict(teacher=dict(num_train_epochs=15), student=dict(num_train_epochs=9)),
+    image=dict(teacher=dict(num_train_epochs=16), student=dict(num_train_epochs=12)))
+for o in (o for m in DEMO_TRAINING.values() for o in m.values()): o.update(learning_rate=1e-3, per_device_train_batch_size=32, warmup_steps=.1, weight_decay=0.)
+
+def demo_config(
+    modality:str,          # 'text' or 'image'
+    role:str='teacher',    # or 'student'
+    vocab_size:int=None,   # entries of the tokenizer; by default the demo's
+):                         # a `BertConfig` or a `ViTConfig` without label names
+    "The configuration of a demo model, trained from random weights in seconds"
+    layers, hidden = _demo_shapes[modality][role]
+    shape = dict(num_hidden_layers=layers, hidden_size=hidden, intermediate_size=2*hidden, num_attention_heads=hidden//16,
+                 hidden_dropout_prob=0., attention_probs_dropout_prob=0., initializer_range=.05)
+    if modality=='image': return ViTConfig(image_size=32, patch_size=4, **shape)
+    return BertConfig(vocab_size=vocab_size or len(demo_tokenizer()), max_position_embeddings=128, **shape)
+
+# %% ../nbs/00_data.ipynb #cd5958fc
 def demo_task(
     modality:str='text', # 'text': reviews from a small grammar; 'image': drawn leaves
     seed:int=0,          # another seed, other examples
@@ -761,5 +780,5 @@ def demo_task(
     column = dict(text='sentence', image='image')[modality]
     for s,n in sizes.items():
         xs,ys = zip(*[next(stream) for _ in range(n)])
-        parts[s] = ({column: [dict(bytes=_png(x), path=None) for x in xs] if modality=='image' else list(xs)}, list(ys), f'demo-{modality} [{s}]')
+        parts[s] = ({column: [dict(bytes=_webp(x), path=None) for x in xs] if modality=='image' else list(xs)}, list(ys), f'demo-{modality} [{s}]')
     return make_task(f'demo-{modality}', modality, (column,), parts, augment=dict(vflip=True) if modality=='image' else None)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['QKV', 'DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 'teacher_logits', 'check_teacher',
            'TrainSet', 'Answers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer', 'training_arguments',
-           'Interrupted', 'Trained', 'finetune', 'distill']
+           'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #04c2db20
+# %% ../nbs/01b_training.ipynb #90141cb5
 import dataclasses, difflib, hashlib, json, os, shutil, signal, tempfile, threading, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from .data import Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key, score
+from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
 from .models import _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels, student_from_teacher
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 
@@ -222,7 +222,7 @@ def _check_same_inputs(student, teacher, intermediate, layers, task):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #b5a0a256
+# %% ../nbs/01b_training.ipynb #d97b75aa
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, teacher=None, # `teacher` only where `intermediate` needs it in each step
@@ -260,7 +260,9 @@ class KDTrainer(Trainer):
         else: out = model(**inputs)
         losses = distillation_loss(out.logits, y, z_t, mask=mask, projectors=self.projectors, **feats, **self.kd_args)
         self.parts.append(torch.stack([o.detach() for o in (losses.ce, losses.kd, losses.feature)]))
-        return (losses.total, out) if return_outputs else losses.total
+        total = losses.total
+        if smooth := self.args.label_smoothing_factor: total = total + (1-self.kd_args['alpha'])*(F.cross_entropy(out.logits.float(), y, label_smoothing=smooth)-losses.ce)
+        return (total, out) if return_outputs else total
 
     def _plain_loss(self, out, y, return_outputs):
         loss = distillation_loss(out.logits, y, alpha=0., regression=self.task.is_regression).total
@@ -273,7 +275,9 @@ class KDTrainer(Trainer):
         super().log(logs, *args, **kw)
 
     def _get_train_sampler(self, train_dataset=None):
-        return LengthSampler(len(self.train_dataset), self.args.train_batch_size*self.args.gradient_accumulation_steps, self.args.seed, self.train_dataset.lengths)
+        if self.args.train_sampling_strategy!='random': return super()._get_train_sampler(train_dataset)
+        return LengthSampler(len(self.train_dataset), self.args.train_batch_size*self.args.gradient_accumulation_steps,
+                             self.args.seed if self.args.data_seed is None else self.args.data_seed, self.train_dataset.lengths)
 
     def create_optimizer(self, *args, **kw):
         opt = super().create_optimizer(*args, **kw)
@@ -500,3 +504,21 @@ def distill(
     if isinstance(teacher, (str, Path)): teacher = load_model(teacher, task)
     if isinstance(student, (str, Path)): student = load_model(student, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(student, task, teacher, kd, transfer, views, max_length, output_dir, training_args)
+
+# %% ../nbs/01b_training.ipynb #dc703f17
+def predict(
+    model,        # a model with its `processor`
+    inputs:list,  # texts, pairs of texts, or images (paths, bytes or PIL)
+    batch_size:int=64, # at a time
+)->list:          # a dict each: `label` and `probability`, or `value` for regression
+    "What a model makes of new inputs"
+    processor,out = processor_of(model), []
+    with _evaluating(model):
+        for b in range(0, len(inputs), batch_size):
+            part = inputs[b:b+batch_size]
+            if hasattr(processor, 'tokenize'): x = processor(*map(list, zip(*[listify(p) for p in part])), padding=True, truncation=True, return_tensors='pt')
+            else: x = processor(images=[open_image(p) for p in part], return_tensors='pt')
+            out.append(model(**_to(x, _device(model))).logits.float().cpu())
+    z = torch.cat(out)
+    if model.config.problem_type=='regression': return [dict(value=v.item()) for v in z]
+    return [dict(label=model.config.id2label[p.argmax().item()], probability=p.max().item()) for p in z.softmax(-1)]

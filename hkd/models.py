@@ -98,6 +98,10 @@ def _naming(name):
     try: yield
     except _causes as e: raise ValueError(_explain(name, e)) from None
 
+# %% ../nbs/00a_models.ipynb #adebbf6d
+def _no_kernel_hint(record): return 'gemm_4bit_forward' not in record.getMessage()
+logging.getLogger('bitsandbytes.backends.cpu.ops').addFilter(_no_kernel_hint)
+
 # %% ../nbs/00a_models.ipynb #14c3ba0e
 def _no_report(record): return 'LOAD REPORT' not in record.getMessage()
 

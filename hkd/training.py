@@ -7,8 +7,8 @@ __all__ = ['QKV', 'DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_d
            'TrainSet', 'Answers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer', 'training_arguments',
            'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #90141cb5
-import dataclasses, difflib, hashlib, json, os, shutil, signal, tempfile, threading, time, warnings
+# %% ../nbs/01b_training.ipynb #3dffd8b6
+import dataclasses, difflib, hashlib, json, logging, os, shutil, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,11 @@ from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
 from safetensors.torch import load_file, save_file
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
-
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
 from .models import _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels, student_from_teacher
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
 
 # %% ../nbs/01b_training.ipynb #6709adb7
 def has_bf16()->bool:

@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow export clean-nbs readme prepare docs preview clean
+.PHONY: help install demo spine test slow export clean-nbs readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -32,6 +32,9 @@ install: $(STAMP) ## create .venv and install hkd with the pinned versions
 
 demo: $(STAMP) ## watch a teacher teach a student
 	@$(BIN)/hkd demo
+
+spine: $(STAMP) ## the real runs behind nbs/results/spine.json (real data and models, hours)
+	@HF_HUB_OFFLINE=1 $(BIN)/python tools/spine.py
 
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py

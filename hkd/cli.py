@@ -259,7 +259,7 @@ def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)
     return code
 
-# %% ../nbs/08_cli.ipynb #3e09f8dc
+# %% ../nbs/08_cli.ipynb #b9fcda34
 def main(
     argv:list=None, # the words after `hkd`; None: those of this process
 )->int:             # 0 done, 1 a failure, 2 bad input, 130 or 143 stopped
@@ -267,8 +267,9 @@ def main(
     argv = sys.argv[1:] if argv is None else [str(a) for a in argv]
     try: return app(args=argv or ['--help'], prog_name='hkd', standalone_mode=False) or 0
     except typer.TyperException as e: return _usage(e, argv)
-    except typer.Abort: return _fail(130, 'stopped')
-    except KeyboardInterrupt as e: return _fail(getattr(e, 'code', 130), str(e) or 'stopped')
+    except (typer.Abort, KeyboardInterrupt) as e:
+        e = e.__cause__ or e   # Typer makes an Abort of a KeyboardInterrupt
+        return _fail(getattr(e, 'code', 130), str(e) or 'stopped')
     except BrokenPipeError: return _fail(1, 'the reader of the output went away')
     except Exception as e:
         if os.environ.get('HKD_DEBUG'): raise

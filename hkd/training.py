@@ -221,7 +221,7 @@ def _check_same_inputs(student, teacher, intermediate, layers, task):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #d97b75aa
+# %% ../nbs/01b_training.ipynb #7e4aac5c
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, teacher=None, # `teacher` only where `intermediate` needs it in each step
@@ -285,6 +285,14 @@ class KDTrainer(Trainer):
 
     def save_model(self, *args, **kw):
         with _quiet(): super().save_model(*args, **kw)
+
+    def _restore(self, folder):
+        "The weights of a checkpoint, by the names the model has in memory, all of them"
+        with _quiet(): saved = type(self.model).from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        self.model.load_state_dict(saved.state_dict())
+
+    def _load_best_model(self): self._restore(self.state.best_model_checkpoint)
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None): self._restore(resume_from_checkpoint)
 
     def _save_checkpoint(self, *args, **kw):
         super()._save_checkpoint(*args, **kw)

@@ -9,25 +9,27 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RECORD = HERE/'runs/spine', HERE/'nbs/results/spine.json'
 TEACHER, LAYERS, SEEDS = 'minilm-l6-h384-uncased', [0, 2, 5], (0, 1, 2)
-TEACHER_LRS, LRS = (3e-5, 5e-5), (5e-5, 1e-4)
-EPOCHS, KD = 3, dict(alpha=.9, T=4.)
+TEACHERS = ((3e-5, 32), (5e-5, 32), (8e-5, 32), (1e-4, 64))   # learning rate, batch
+LRS, BATCH, EPOCHS = (1e-4, 2e-4), 64, 3                      # of the students
+KD = dict(alpha=.9, T=4.)
 
 
-def sst2_teacher(lr):
+def sst2_teacher(lr, batch):
     "MiniLM-L6 fine-tuned on SST-2"
     from hkd.training import finetune
-    return finetune(TEACHER, 'sst2', RUNS/f'teacher-{lr:g}', learning_rate=lr, num_train_epochs=EPOCHS, seed=0)
+    more = {} if batch == 32 else dict(per_device_train_batch_size=batch)
+    return finetune(TEACHER, 'sst2', RUNS/f'teacher-{lr:g}', learning_rate=lr, num_train_epochs=EPOCHS, seed=0, **more)
 
 def best(trials): return max(trials, key=lambda t: t.metrics['select']['accuracy'])  # the first of equals
 
-def teacher(): return best([sst2_teacher(lr) for lr in TEACHER_LRS])
+def teacher(): return best([sst2_teacher(*t) for t in TEACHERS])
 
 def student(kind, lr, seed):
     "Three of the teacher's layers, trained with it or without"
     from hkd.models import student_from_teacher
     from hkd.training import distill, finetune
     t = teacher().model
-    args = dict(output_dir=RUNS/f'{kind}-{lr:g}-seed{seed}', learning_rate=lr, num_train_epochs=EPOCHS, seed=seed)
+    args = dict(output_dir=RUNS/f'{kind}-{lr:g}-seed{seed}', learning_rate=lr, per_device_train_batch_size=BATCH, num_train_epochs=EPOCHS, seed=seed)
     s = student_from_teacher(t, LAYERS)
     return distill(s, t, 'sst2', **KD, **args) if kind == 'kd' else finetune(s, 'sst2', **args)
 
@@ -39,12 +41,61 @@ def beans(seed=0):
     return finetune('mobilenet_v2_1.0_224', 'beans', RUNS/f'beans-seed{seed}', learning_rate=1e-3, num_train_epochs=8, seed=seed)
 
 
-JOBS = {**{f'teacher-{lr:g}': lambda lr=lr: sst2_teacher(lr) for lr in TEACHER_LRS},
+JOBS = {**{f'teacher-{t[0]:g}': lambda t=t: sst2_teacher(*t) for t in TEACHERS},
         **{f'{k}-{lr:g}-seed{SEEDS[0]}': lambda k=k, lr=lr: student(k, lr, SEEDS[0]) for lr in LRS for k in ('no-kd', 'kd')},
         **{f'{k}-seed{s}': lambda k=k, s=s: student(k, best_lr(k), s) for s in SEEDS[1:] for k in ('no-kd', 'kd')},
         'beans': beans}
+
+
+# What is written down
+
+def size(folder): return sum(f.stat().st_size for f in Path(folder).iterdir() if f.name != 'metrics.json')
+
+def rows(name, method, runs, task, splits, source=None, teachers=None):
+    "One row a split for runs that differ by the seed"
+    from hkd.models import content_hash, count_parameters
+    from hkd.report import row
+    n = count_parameters(runs[0].model)['total']
+    return [row(name, method, [r.metrics[s]['accuracy'] for r in runs], list(SEEDS[:len(runs)]), runs[0].metrics[s]['n'], task, s, source=source, teacher=(teachers or {}).get(s),
+                parameters=n, nonzero_parameters=sum(int(p.count_nonzero()) for p in runs[0].model.parameters()), bytes_on_disk=size(runs[0].output_dir), model=content_hash(runs[0].model)[:16]) for s in splits]
+
+def right(run, task, split):
+    "Which examples a model has right"
+    import numpy as np
+    from hkd.training import predict_logits
+    return predict_logits(run.model, task, split).argmax(-1) == np.asarray(task.splits[split]['label'])
+
+def comparison(kd, no_kd, task, split='validation'):
+    "KD minus its control: paired over seeds, and McNemar's test seed by seed"
+    from hkd.report import mcnemar, paired
+    p = paired([r.metrics[split]['accuracy'] for r in kd], [r.metrics[split]['accuracy'] for r in no_kd])
+    tests = [mcnemar(right(b, task, split), right(a, task, split)) for a, b in zip(kd, no_kd)]
+    return dict(split=split, mean=p.mean, sd=p.sd, interval=p.interval, mcnemar=[dict(seed=s, only_kd=t.b01, only_no_kd=t.b10, p=t.p) for s, t in zip(SEEDS, tests)])
+
+def write():
+    "Everything into nbs/results/spine.json"
+    from hkd.data import load_task
+    from hkd.report import record, save_results, table
+    sst2, t = load_task('sst2'), teacher()
+    runs = {k: [student(k, best_lr(k), s) for s in SEEDS] for k in ('no-kd', 'kd')}
+    at = ('validation', 'select')
+    teachers = rows('MiniLM-L6', 'teacher', [t], 'sst2', at)
+    by_split = dict(zip(at, teachers))
+    out = teachers + rows('3 layers, no KD', 'no-kd', runs['no-kd'], 'sst2', at, 'MiniLM-L6', by_split) + rows('3 layers, KD', 'kd', runs['kd'], 'sst2', at, 'MiniLM-L6', by_split)
+    leaf = beans()
+    out += rows('MobileNetV2', 'teacher', [leaf], 'beans', ('test', 'validation', 'select'))
+    trials = {**{f'teacher, lr {t[0]:g}, batch {t[1]}': sst2_teacher(*t) for t in TEACHERS}, **{f'{k}, lr {lr:g}': student(k, lr, SEEDS[0]) for k in runs for lr in LRS}}
+    done = [*trials.values(), *runs['no-kd'][1:], *runs['kd'][1:], leaf]
+    config = dict(teacher=TEACHER, layers=LAYERS, epochs=EPOCHS, kd=KD, teachers=TEACHERS, learning_rates=LRS, batch_size=BATCH, chosen={k: best_lr(k) for k in runs})
+    r = record(out, 'make spine', config, sum(d.seconds for d in done))
+    r.data.update(comparison=comparison(runs['kd'], runs['no-kd'], sst2), trials={k: dict(select=v.metrics['select']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
+    save_results(r, RECORD)
+    print(table(r))
+    print(r.data['comparison'])
+
 
 if __name__ == '__main__':
     for name in sys.argv[1:] or JOBS:
         if name not in JOBS: sys.exit(f"unknown run {name!r}; choose from {', '.join(JOBS)}")
         print(name, JOBS[name](), flush=True)
+    if not sys.argv[1:]: write()

@@ -6,16 +6,25 @@
 __all__ = ['app', 'Model', 'TaskArg', 'Output', 'Epochs', 'Lr', 'Batch', 'Seed', 'Length', 'Views', 'Set', 'Columns', 'Label',
            'Labels', 'Metric', 'Json', 'demo', 'finetune', 'distill', 'evaluate', 'predict', 'main']
 
-# %% ../nbs/08_cli.ipynb #59a903ab
+# %% ../nbs/08_cli.ipynb #b395574f
 import json, os, sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Argument, Option
+from typer.core import TyperGroup
 
-# %% ../nbs/08_cli.ipynb #69f762e7
-app = typer.Typer(name='hkd', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', context_settings=dict(help_option_names=['-h','--help']),
+# %% ../nbs/08_cli.ipynb #093ee6c5
+class _Stopped(Exception): pass
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx):
+        try: return super().invoke(ctx)
+        except KeyboardInterrupt as e: raise _Stopped(str(e) or 'stopped', getattr(e, 'code', 130)) from None
+
+# %% ../nbs/08_cli.ipynb #163dbc1f
+app = typer.Typer(name='hkd', cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', context_settings=dict(help_option_names=['-h','--help']),
                   epilog="Start with [bold]hkd demo[/bold]. Each command has its own help: [bold]hkd distill --help[/bold].")
 
 Model   = Annotated[str, Argument(help="A checkpoint folder, a name in $HKD_MODELS, or a hub name.", show_default=False)]
@@ -259,7 +268,7 @@ def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)
     return code
 
-# %% ../nbs/08_cli.ipynb #b9fcda34
+# %% ../nbs/08_cli.ipynb #3cb7e9f2
 def main(
     argv:list=None, # the words after `hkd`; None: those of this process
 )->int:             # 0 done, 1 a failure, 2 bad input, 130 or 143 stopped
@@ -267,9 +276,8 @@ def main(
     argv = sys.argv[1:] if argv is None else [str(a) for a in argv]
     try: return app(args=argv or ['--help'], prog_name='hkd', standalone_mode=False) or 0
     except typer.TyperException as e: return _usage(e, argv)
-    except (typer.Abort, KeyboardInterrupt) as e:
-        e = e.__cause__ or e   # Typer makes an Abort of a KeyboardInterrupt
-        return _fail(getattr(e, 'code', 130), str(e) or 'stopped')
+    except _Stopped as e: return _fail(e.args[1], e.args[0])
+    except KeyboardInterrupt: return _fail(130, 'stopped')
     except BrokenPipeError: return _fail(1, 'the reader of the output went away')
     except Exception as e:
         if os.environ.get('HKD_DEBUG'): raise

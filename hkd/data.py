@@ -384,14 +384,13 @@ def _keys(task, parts): # split -> content key of each row; images are compared 
     group = iter(same_images([difference_hash(open_image(r)) for ds in parts.values() for r in ds['image']]))
     return {s:[next(group) for _ in range(len(ds))] for s,ds in parts.items()}
 
-# %% ../nbs/00_data.ipynb #12f37537
+# %% ../nbs/00_data.ipynb #41c87d2c
 def _cut(task, parts, select, phrases):
     "Splits that share nothing, `select` cut from train by content"
     keys = _keys(task, parts)
     keep = {s:list(range(len(ds))) for s,ds in parts.items()}
-    for s in ('test','validation','select'):  # what is reported on stays whole; train gives way
-        taken = set(keys.get(s, ()))
-        if s in keys: keep['train'] = [i for i in keep['train'] if keys['train'][i] not in taken]
+    taken = set().union(*(k for s,k in keys.items() if s!='train'))   # what is reported on stays whole; train gives way
+    keep['train'] = [i for i in keep['train'] if keys['train'][i] not in taken]
     missing = [s for s,others in (('validation',('validation','test')), ('select',('select',))) if not any(o in parts for o in others)]
     for s in missing:
         k = [keys['train'][i] for i in keep['train']]

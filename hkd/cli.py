@@ -63,9 +63,9 @@ def _fields(pairs):
 
 def _training(epochs, lr, batch_size, seed, more): return dict(num_train_epochs=epochs, learning_rate=lr, per_device_train_batch_size=batch_size, seed=seed, **_fields(more))
 
-# %% ../nbs/08_cli.ipynb #f9cdd27c
+# %% ../nbs/08_cli.ipynb #96b665e4
 def _cell(k, v):
-    if isinstance(v, float): return f'{v:.4f}' if k in ('loss','probability','p') else f'{v:.1f}'
+    if isinstance(v, float): return f'{v:.4f}' if k in ('loss','probability') else f'{v:.2f}' if k=='size, MB' else f'{v:.1f}'
     return f'{v:,}' if isinstance(v, int) else '–' if v is None else str(v)
 
 def _show(rows, as_json, title=None, notes=(), **extra):

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'METRICS', 'REGRESSION', 'TABLES', 'LABEL_NAMES', 'ID_NAMES', 'KNOWN', 'ALIASES', 'IMAGES', 'DEMO_SIZES',
-           'DEMO_TRAINING', 'Task', 'score', 'normalise', 'difference_hash', 'same_images', 'maximal_phrases',
-           'holdout', 'open_image', 'augment', 'fingerprint', 'processor_key', 'ImageSet', 'Collator', 'prepare',
-           'read_table', 'find_columns', 'class_names', 'encode_labels', 'make_task', 'shared_contents', 'data_dir',
-           'load_task', 'load_transfer', 'demo_sentences', 'demo_tokenizer', 'demo_leaves', 'demo_config', 'demo_task']
+           'DEMO_TRAINING', 'DEMO_SLIPS', 'Task', 'score', 'normalise', 'difference_hash', 'same_images',
+           'maximal_phrases', 'holdout', 'open_image', 'augment', 'fingerprint', 'processor_key', 'ImageSet',
+           'Collator', 'prepare', 'read_table', 'find_columns', 'class_names', 'encode_labels', 'make_task',
+           'shared_contents', 'data_dir', 'load_task', 'load_transfer', 'demo_sentences', 'demo_tokenizer',
+           'demo_leaves', 'demo_config', 'demo_task']
 
 # %% ../nbs/00_data.ipynb #bf7b55b0
 import csv, gzip, hashlib, io, json, os, random, re, unicodedata, warnings
@@ -743,15 +744,15 @@ def demo_leaves(
     names = ['healthy', 'rust', 'spot']
     return [(_draw_leaf(np.random.RandomState([seed, i]), names[i%3]), names[i%3]) for i in range(n)]
 
-# %% ../nbs/00_data.ipynb #176cabaa
-DEMO_SIZES = dict(text=dict(train=2000, select=300, validation=500, test=500), image=dict(train=800, select=150, validation=300, test=300))
+# %% ../nbs/00_data.ipynb #d672ff17
+DEMO_SIZES = dict(text=dict(train=3000, select=300, validation=500, test=500), image=dict(train=800, select=150, validation=300, test=300))
 
 def _webp(im): f = io.BytesIO(); im.save(f, 'WEBP', lossless=True, quality=100); return f.getvalue()
 
-# %% ../nbs/00_data.ipynb #b5677dc0
-_demo_shapes = dict(text=dict(teacher=(3, 64), student=(1, 64)), image=dict(teacher=(3, 64), student=(1, 32)))   # layers, hidden size
+# %% ../nbs/00_data.ipynb #03463ef6
+_demo_shapes = dict(text=dict(teacher=(2, 96), student=(2, 32)), image=dict(teacher=(3, 64), student=(1, 32)))   # layers, hidden size
 DEMO_TRAINING = dict(   # training arguments with which the demo runs; Adam's learning rate falls linearly after a warm-up over a tenth of the steps
-    text=dict(teacher=dict(num_train_epochs=15), student=dict(num_train_epochs=9)),
+    text=dict(teacher=dict(num_train_epochs=14), student=dict(num_train_epochs=12)),
     image=dict(teacher=dict(num_train_epochs=16), student=dict(num_train_epochs=12)))
 for o in (o for m in DEMO_TRAINING.values() for o in m.values()): o.update(learning_rate=1e-3, per_device_train_batch_size=32, warmup_steps=.1, weight_decay=0.)
 
@@ -767,7 +768,15 @@ def demo_config(
     if modality=='image': return ViTConfig(image_size=32, patch_size=4, **shape)
     return BertConfig(vocab_size=vocab_size or len(demo_tokenizer()), max_position_embeddings=128, **shape)
 
-# %% ../nbs/00_data.ipynb #cd5958fc
+# %% ../nbs/00_data.ipynb #91c1eafa
+DEMO_SLIPS = dict(text=.1, image=.15)   # share of train's labels that are wrong
+
+def _slips(labels, share, seed):
+    "The labels, some replaced by another class"
+    rng,classes = np.random.RandomState([seed, 7]), sorted(set(labels))
+    return [_pick(rng, [c for c in classes if c!=y]) if rng.rand()<share else y for y in labels]
+
+# %% ../nbs/00_data.ipynb #beed078c
 def demo_task(
     modality:str='text', # 'text': reviews from a small grammar; 'image': drawn leaves
     seed:int=0,          # another seed, other examples
@@ -779,5 +788,6 @@ def demo_task(
     column = dict(text='sentence', image='image')[modality]
     for s,n in sizes.items():
         xs,ys = zip(*[next(stream) for _ in range(n)])
+        if s=='train': ys = _slips(ys, DEMO_SLIPS[modality], seed)
         parts[s] = ({column: [dict(bytes=_webp(x), path=None) for x in xs] if modality=='image' else list(xs)}, list(ys), f'demo-{modality} [{s}]')
     return make_task(f'demo-{modality}', modality, (column,), parts, augment=dict(vflip=True) if modality=='image' else None)

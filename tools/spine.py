@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent.parent
 RUNS, RECORD = HERE/'runs/spine', HERE/'nbs/results/spine.json'
 TEACHER, LAYERS, SEEDS = 'minilm-l6-h384-uncased', [0, 2, 5], (0, 1, 2)
 TEACHERS = ((3e-5, 32), (5e-5, 32), (8e-5, 32), (1e-4, 64))   # learning rate, batch
-LRS, BATCH, EPOCHS = (1e-4, 2e-4), 64, 3                      # of the students
+LRS, BATCH, EPOCHS = (5e-5, 1e-4), 64, 3                      # of the students
 KD = dict(alpha=.9, T=4.)
 
 

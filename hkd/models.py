@@ -241,7 +241,13 @@ def image_size_of(processor): # an image processor -> the side of the images it 
 
 def _positions(model): return [k for k, _ in model.named_parameters() if k.endswith('embeddings.position_embeddings')]
 
-# %% ../nbs/00a_models.ipynb #a91107c8
+# %% ../nbs/00a_models.ipynb #95b90d5a
+def _mend_batchnorm(model):
+    "Batch norms that would forget all but the last batch remember, in place"
+    for m in model.modules():
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and (m.momentum or 0) > .5: m.momentum = .1
+
+# %% ../nbs/00a_models.ipynb #78fb890d
 def load_model(
     name:str|Path,         # a folder, the name of a folder in `models_dir()`, or a hub name
     task=None,             # the task it should serve; None: as the checkpoint says
@@ -264,6 +270,7 @@ def load_model(
         _new_head(model, task.num_labels, seed)
     if task is not None: set_labels(model, task, reset_head or model.new_head, seed)
     model.processor = load_processor(name) if processor is None else processor
+    _mend_batchnorm(model)
     if image_size: model = resize_positions(model, image_size)
     _check_fit(name, model, model.processor)
     return model
@@ -380,7 +387,7 @@ def student_from_teacher(
     _set_depth(student.config, ids)
     return student
 
-# %% ../nbs/00a_models.ipynb #cbb51918
+# %% ../nbs/00a_models.ipynb #24c410fe
 def model_from_config(
     config:PreTrainedConfig|PreTrainedModel, # of the architecture wanted
     task,                                    # whose labels it gets
@@ -400,6 +407,7 @@ def model_from_config(
         torch.manual_seed(seed)
         model = auto.from_config(config, dtype=torch.float32).eval()
     model.processor, model.new_head = processor, True
+    _mend_batchnorm(model)
     _check_fit(type(model).__name__, model, processor)
     return set_labels(model, task)
 

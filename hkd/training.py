@@ -221,7 +221,7 @@ def _check_same_inputs(student, teacher, intermediate, layers, task):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #7e4aac5c
+# %% ../nbs/01b_training.ipynb #b969ce3a
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, teacher=None, # `teacher` only where `intermediate` needs it in each step
@@ -235,7 +235,7 @@ class KDTrainer(Trainer):
         self.task,self.views,self.kd_args = task,views,dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers, regression=task.is_regression)
         self.parts,self.projectors = [],None
         if beta: self._look_inside(model, teacher, intermediate, layers)
-        self.add_callback(_Views(self))
+        self.add_callback(_Each(self))
 
     def _look_inside(self, model, teacher, intermediate, layers):
         _check_same_inputs(model, teacher, intermediate, layers, self.task)
@@ -302,11 +302,13 @@ class KDTrainer(Trainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint and self.projectors is not None: self.projectors.load_state_dict(load_file(Path(checkpoint)/'projectors.safetensors'))
 
-class _Views(TrainerCallback):
-    "Epoch e shows view e mod V"
+class _Each(TrainerCallback):
+    "Epoch e shows view e mod V; after each step the projectors' gradients go, which Trainer doesn't know"
     def __init__(self, trainer): self.trainer = trainer
     def on_epoch_begin(self, args, state, control, **kw):
         if self.trainer.views: self.trainer.train_dataset.set_view(int((state.epoch or 0)+1e-6) % self.trainer.views)
+    def on_step_end(self, *args, **kw):
+        if self.trainer.projectors is not None: self.trainer.projectors.zero_grad()
 
 # %% ../nbs/01b_training.ipynb #38d42c3f
 DEFAULTS = dict(num_train_epochs=3, per_device_train_batch_size=32, per_device_eval_batch_size=64, learning_rate=5e-5, warmup_steps=.06, weight_decay=.01, seed=42,
@@ -341,7 +343,7 @@ class _Bar(ProgressCallback):
         if self.training_bar is not None: self.training_bar.set_postfix({k:f'{logs[k]:.3f}' for k in ('ce','kd') if logs.get(k)})
     def on_prediction_step(self, *args, **kw): pass
 
-# %% ../nbs/01b_training.ipynb #efe069da
+# %% ../nbs/01b_training.ipynb #d3cc1aac
 class Interrupted(KeyboardInterrupt):
     "A run was stopped and saved; `code` is the exit code that says by which signal"
     def __init__(self, signum, message): super().__init__(message); self.code = 128+signum
@@ -360,6 +362,8 @@ class _Stop(TrainerCallback):
         self.signum = signum
     def on_step_end(self, args, state, control, **kw):
         if self.signum: control.should_save = control.should_training_stop = True
+    def on_epoch_end(self, args, state, control, **kw): # Trainer ends the epoch it was stopped in: no score for half an epoch
+        if self.signum and abs(state.epoch-round(state.epoch))>1e-6: control.should_evaluate = control.should_save = False
 
 # %% ../nbs/01b_training.ipynb #262f2d05
 @dataclass

@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent.parent
 RUNS, RECORD = HERE/'runs/spine', HERE/'nbs/results/spine.json'
 TEACHER, LAYERS, SEEDS = 'minilm-l6-h384-uncased', [0, 2, 5], (0, 1, 2)
 TEACHERS = ((3e-5, 32), (5e-5, 32), (8e-5, 32), (1e-4, 64))   # learning rate, batch
-LRS, BATCH, EPOCHS = (5e-5, 1e-4), 64, 3                      # of the students
+LRS, BATCH, EPOCHS = (5e-5,), 64, 3                           # of the students
 KD = dict(alpha=.9, T=4.)
 
 
@@ -38,7 +38,7 @@ def best_lr(kind): return max(LRS, key=lambda lr: student(kind, lr, SEEDS[0]).me
 def beans(seed=0):
     "MobileNetV2 fine-tuned on Beans"
     from hkd.training import finetune
-    return finetune('mobilenet_v2_1.0_224', 'beans', RUNS/f'beans-seed{seed}', learning_rate=1e-3, num_train_epochs=8, seed=seed)
+    return finetune('mobilenet_v2_1.0_224', 'beans', RUNS/'beans', learning_rate=5e-4, num_train_epochs=5, seed=seed)
 
 
 JOBS = {**{f'teacher-{t[0]:g}': lambda t=t: sst2_teacher(*t) for t in TEACHERS},

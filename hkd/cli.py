@@ -95,7 +95,7 @@ def _rows(name, done):
     about = dict(model=name, parameters=sum(p.numel() for p in done.model.parameters()), **{'size, MB':_size(done.model)})
     return [dict(about, split=s, **{k:v for k,v in m.items()}) for s,m in done.metrics.items()]
 
-# %% ../nbs/08_cli.ipynb #ca1d70a6
+# %% ../nbs/08_cli.ipynb #83a357e9
 def _demo_models(modality, seed):
     "The demo's task and its models, all from random weights"
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -112,9 +112,9 @@ def _demo_one(modality, seed, quiet):
     args = {r:dict(a, seed=seed, bf16=False) for r,a in DEMO_TRAINING[modality].items()}
     task,make = _demo_models(modality, seed)
     _said(f"{task!r}", quiet)
-    _said(f"  1 of 3  training the teacher", quiet);          teacher = finetune(make('teacher'), task, **args['teacher'])
-    _said(f"  2 of 3  training the student alone", quiet);    alone = finetune(make('student', 1), task, **args['student'])
-    _said(f"  3 of 3  training the student with its teacher", quiet); taught = distill(make('student', 1), teacher.model, task, alpha=.8, **args['student'])
+    _said("  1 of 3  training the teacher", quiet);          teacher = finetune(make('teacher'), task, **args['teacher'])
+    _said("  2 of 3  training the student alone", quiet);    alone = finetune(make('student', 1), task, **args['student'])
+    _said("  3 of 3  training the student with its teacher", quiet); taught = distill(make('student', 1), teacher.model, task, alpha=.9, **args['student'])
     runs = {'teacher':teacher, 'student alone':alone, 'student taught':taught}
     rows = [dict(task=task.name, model=n, layers=r.model.config.num_hidden_layers, parameters=sum(p.numel() for p in r.model.parameters()), **{'test accuracy':r.metrics['test']['accuracy'],
                  'size, MB':_size(r.model), 'seconds':r.seconds}) for n,r in runs.items()]

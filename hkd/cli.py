@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'TaskArg', 'Output', 'Epochs', 'Lr', 'Batch', 'Seed', 'Length', 'Views', 'Set', 'Columns', 'Label',
-           'Labels', 'Metric', 'Json', 'demo', 'finetune', 'distill', 'evaluate', 'predict', 'main']
+           'Labels', 'Metric', 'Json', 'OWN', 'demo', 'finetune', 'distill', 'evaluate', 'predict', 'main']
 
-# %% ../nbs/08_cli.ipynb #b395574f
-import json, os, sys
+# %% ../nbs/08_cli.ipynb #a44fddee
+import json, os, re, sys, traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -23,18 +23,18 @@ class _Commands(TyperGroup):
         try: return super().invoke(ctx)
         except KeyboardInterrupt as e: raise _Stopped(str(e) or 'stopped', getattr(e, 'code', 130)) from None
 
-# %% ../nbs/08_cli.ipynb #163dbc1f
+# %% ../nbs/08_cli.ipynb #02806ac4
 app = typer.Typer(name='hkd', cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', context_settings=dict(help_option_names=['-h','--help']),
                   epilog="Start with [bold]hkd demo[/bold]. Each command has its own help: [bold]hkd distill --help[/bold].")
 
 Model   = Annotated[str, Argument(help="A checkpoint folder, a name in $HKD_MODELS, or a hub name.", show_default=False)]
 TaskArg = Annotated[str, Argument(metavar='TASK', help="sst2, beans or another GLUE task; demo-text, demo-image; a table, a folder of tables or of images; a hub data set.", show_default=False)]
 Output  = Annotated[Path, Option('-o', '--output', help="New folder for the trained model.", show_default=False)]
-Epochs  = Annotated[float, Option(help="Passes over the training data.", min=0)]
+Epochs  = Annotated[float, Option(help="Passes over the training data.")]
 Lr      = Annotated[float, Option('--lr', help="Learning rate.")]
 Batch   = Annotated[int, Option(help="Examples a step.")]
-Seed    = Annotated[int, Option(help="Fixes everything that is drawn at random.")]
-Length  = Annotated[int, Option(help="Tokens a text is cut to.")]
+Seed    = Annotated[int, Option(help="Fixes everything that is drawn at random.", min=0)]
+Length  = Annotated[int, Option(help="Tokens a text is cut to.", min=4)]
 Views   = Annotated[int, Option(help="Augmented views of an image, one an epoch in turn; 0: none.")]
 Set     = Annotated[list[str], Option('--set', metavar='FIELD=VALUE', help="Any other field of transformers' TrainingArguments; may be repeated.")]
 Columns = Annotated[str, Option(help="A table's input columns, comma between two.", show_default=False)]
@@ -43,12 +43,14 @@ Labels  = Annotated[str, Option(help="Label names in order, comma between.", sho
 Metric  = Annotated[str, Option(help="accuracy, f1, matthews; pearson or spearman for regression.", show_default=False)]
 Json    = Annotated[bool, Option('--json', help="One JSON object instead of a table.")]
 
-# %% ../nbs/08_cli.ipynb #6cb4c579
-def _comma(s): return s.split(',') if s else None
+# %% ../nbs/08_cli.ipynb #216f891b
+def _comma(s): return [w.strip() for w in s.split(',')] if s else None
 
 def _task(task, columns=None, label=None, labels=None, metric=None):
     from hkd.data import load_task
     return load_task(task, columns=_comma(columns), label=label, labels=_comma(labels), metric=metric)
+
+OWN = dict(num_train_epochs='--epochs', learning_rate='--lr', per_device_train_batch_size='--batch-size', seed='--seed', output_dir='-o', views='--views', max_length='--max-length')
 
 def _fields(pairs):
     "FIELD=VALUE options as keyword arguments"
@@ -57,6 +59,7 @@ def _fields(pairs):
     for p in pairs or ():
         k,eq,v = p.partition('=')
         if not eq: raise ValueError(f"--set {p}: write FIELD=VALUE, such as --set weight_decay=0.1")
+        if k in OWN: raise ValueError(f"--set {p}: {k} has an option of its own, {OWN[k]}")
         try: out[k] = ast.literal_eval(v)
         except (ValueError, SyntaxError): out[k] = v
     return out
@@ -87,13 +90,13 @@ def _said(text, quiet=False):
     "One line of progress, for people only"
     if not quiet: print(text, file=sys.stderr, flush=True)
 
-# %% ../nbs/08_cli.ipynb #908c73d8
+# %% ../nbs/08_cli.ipynb #861fb422
 def _size(model): return sum(p.numel()*p.element_size() for p in model.parameters())/1e6
 
 def _rows(name, done):
     "One row a split of a `Trained`"
     about = dict(model=name, parameters=sum(p.numel() for p in done.model.parameters()), **{'size, MB':_size(done.model)})
-    return [dict(about, split=s, **{k:v for k,v in m.items()}) for s,m in done.metrics.items()]
+    return [dict(about, split=s, **m) for s,m in done.metrics.items()]
 
 # %% ../nbs/08_cli.ipynb #83a357e9
 def _demo_models(modality, seed):
@@ -120,20 +123,20 @@ def _demo_one(modality, seed, quiet):
                  'size, MB':_size(r.model), 'seconds':r.seconds}) for n,r in runs.items()]
     return rows, _verdict(task, 'test', alone.model, taught.model)
 
-# %% ../nbs/08_cli.ipynb #d828ff93
-def _verdict(task, split, alone, taught):
+# %% ../nbs/08_cli.ipynb #c5c2ce52
+def _verdict(task, split, alone, taught, **kw):
     "Which of two students is better, in one sentence"
     import numpy as np
     from hkd.report import mcnemar
     from hkd.training import predict_logits
     y = np.asarray(task.split(split)['label'])
-    a,b = (predict_logits(m, task, split).argmax(-1)==y for m in (alone, taught))
+    a,b = (predict_logits(m, task, split, **kw).argmax(-1)==y for m in (alone, taught))
     test,diff = mcnemar(a, b), 100*(b.mean()-a.mean())
     who = 'the same with and without its teacher' if diff==0 else f"{abs(diff):.1f} points {'better' if diff>0 else 'worse'} with its teacher than without"
-    sure = 'more than chance' if test.p<.05 else 'which chance could do'
+    sure = 'more than chance' if test.p<.05 else 'this could be chance'
     return f"{task.name}: the student is {who} on {len(y)} {split} examples (only taught right {test.b01}, only alone right {test.b10}; McNemar p = {test.p:.3f}: {sure})."
 
-# %% ../nbs/08_cli.ipynb #3bbf2b54
+# %% ../nbs/08_cli.ipynb #47c5a4e4
 @app.command(epilog="Example: hkd demo --seed 1")
 def demo(
     task:Annotated[str, Option(help="text, image or both.")]='both',
@@ -142,7 +145,6 @@ def demo(
 ):
     "Watch a teacher teach a student, on data made on the spot (no network, about a minute)."
     if task not in ('text','image','both'): raise ValueError(f"--task {task}: choose text, image or both")
-    if seed<0: raise ValueError(f"--seed {seed}: give 0 or more")
     rows,notes = [],[]
     for m in ('text','image') if task=='both' else (task,):
         r,v = _demo_one(m, seed, as_json)
@@ -162,7 +164,7 @@ def finetune(
     done = training.finetune(model, task, output, views=views, max_length=max_length, **_training(epochs, lr, batch_size, seed, more))
     _show(_rows(output.name, done), as_json, f'{task.name}: {done.steps} steps, {done.seconds:.0f} s', [f"saved in {output}"], seconds=done.seconds, steps=done.steps, output=str(output))
 
-# %% ../nbs/08_cli.ipynb #fe8be078
+# %% ../nbs/08_cli.ipynb #92787929
 def _student(teacher, student, layers, task, seed):
     "The student named, or one cut from the teacher; made anew at each call"
     from hkd.models import load_model, student_from_teacher
@@ -190,21 +192,23 @@ def distill(
     "Train a student on labels and on its teacher's answers."
     from hkd import training
     from hkd.kd_losses import check_loss_args
-    from hkd.models import load_model
+    from hkd.models import check_output, load_model
     if len(names) not in (2, 3): raise ValueError(f"{len(names)} names ({' '.join(names)}); give TEACHER STUDENT TASK, or TEACHER TASK --layers 3")
     teacher,*student,task = names
     task = _task(task, columns, label, labels, metric)
     check_loss_args(loss, alpha, temperature, beta, intermediate, task.is_regression)
+    beside = check_output(output.with_name(output.name+'-control')) if control else None
     teacher = load_model(teacher, task)
     start = lambda: _student(teacher, next(iter(student), None), layers, task, seed)
     args = dict(views=views, max_length=max_length, **_training(epochs, lr, batch_size, seed, more))
     done = training.distill(start(), teacher, task, loss=loss, alpha=alpha, T=temperature, intermediate=intermediate, beta=beta, transfer=transfer, output_dir=output, **args)
-    rows = [dict(r, model='teacher') for r in _rows('teacher', training.Trained(teacher, {s:training.evaluate(teacher, task, s, max_length=max_length) for s in done.metrics}, [], 0, 0))]
-    rows,notes = rows+_rows(output.name, done), [f"saved in {output}"]
+    known = training.Trained(teacher, {s:training.evaluate(teacher, task, s, max_length=max_length) for s in done.metrics}, [], 0, 0)
+    rows,notes = _rows('teacher', known)+_rows(output.name, done), [f"saved in {output}"]
     if control:
-        other = training.finetune(start(), task, output.with_name(output.name+'-control'), **args)
+        if transfer: args['max_steps'] = done.steps   # as many steps, on fewer examples
+        other = training.finetune(start(), task, beside, **args)
         rows += _rows(other.output_dir.name, other)
-        notes += [_verdict(task, task.report_split, other.model, done.model)] if not task.is_regression else []
+        notes += [_verdict(task, task.report_split, other.model, done.model, max_length=max_length)] if not task.is_regression else []
     _show(rows, as_json, f'{task.name}: {done.steps} steps, {done.seconds:.0f} s', notes, seconds=done.seconds, steps=done.steps, output=str(output))
 
 # %% ../nbs/08_cli.ipynb #1eb44ce4
@@ -224,45 +228,51 @@ def evaluate(
     if 'accuracy' in m: m['95 % interval'] = '{:.1f} to {:.1f}'.format(*report.wilson(round(m['accuracy']*m['n']/100), m['n']))
     _show([dict(model=Path(model).name, task=task.name, split=split, **m)], as_json)
 
-# %% ../nbs/08_cli.ipynb #01f9f13a
-def _inputs(items, modality):
-    "Texts as typed or from files, images from files and folders: pairs (name, input)"
-    from hkd.data import IMAGES, TABLES, _is_text, read_table
+# %% ../nbs/08_cli.ipynb #f4583479
+def _lines(p, columns):
+    "The texts of a .txt file, one a line, or of a table"
+    from hkd.data import LABEL_NAMES, find_columns, read_table
+    if p.suffix.lower()=='.txt': return [l.rstrip('\r') for l in p.read_text(encoding='utf-8-sig').split('\n') if l.strip()]
+    df = read_table(p)
+    if not any(str(c).lower() in LABEL_NAMES for c in df.columns): df['label'] = '0'
+    cols,_ = find_columns(df, p, _comma(columns))
+    return df[cols[0]].tolist() if len(cols)==1 else list(zip(*[df[c] for c in cols]))
+
+def _inputs(items, modality, columns=None):
+    "What is to be classified: texts as typed or from files, images from files and folders"
+    from hkd.data import IMAGES, TABLES
+    out = []
     for x in items:
         p = Path(x)
         if modality=='image':
             if not p.exists(): raise FileNotFoundError(f"{x}: no such image")
-            yield from ((str(f), f) for f in (sorted(q for q in p.rglob('*') if q.suffix.lower() in IMAGES) if p.is_dir() else [p]))
-        elif p.suffix.lower() in (*TABLES,'.txt'):
-            if p.suffix.lower()=='.txt' and p.is_file(): yield from ((l, l) for l in p.read_text(encoding='utf-8-sig').splitlines() if l.strip())
-            else:
-                df = read_table(p)
-                cols = [c for c in df.columns if _is_text(df[c]) and c!='label'][:2]
-                if not cols: raise ValueError(f"{p}: no column of texts; the columns are {', '.join(map(str, df.columns))}")
-                yield from ((' | '.join(r), r[0] if len(cols)==1 else r) for r in zip(*[df[c] for c in cols]))
-        elif x.strip(): yield x, x
+            out += sorted(q for q in p.rglob('*') if q.suffix.lower() in IMAGES) if p.is_dir() else [p]
+        elif p.suffix.lower() in TABLES or p.suffix.lower()=='.txt' and p.is_file(): out += _lines(p, columns)
+        elif x.strip(): out.append(x)
         else: raise ValueError("an empty text can't be classified; give at least a word")
+    if not out: raise ValueError(f"{' '.join(items)}: nothing in it to classify; give texts or images")
+    return out
 
 @app.command(epilog="Example: hkd predict runs/student \"a fine and moving film\" reviews.txt")
 def predict(
     model:Model,
     items:Annotated[list[str], Argument(metavar='TEXT|IMAGE|FILE...', help="Texts, files of texts (.txt, a table), images, or folders of images.", show_default=False)],
-    as_json:Json=False,
+    columns:Columns=None, as_json:Json=False,
 ):
     "Classify texts or images."
     from hkd import training
     from hkd.models import load_model, modality_of
     model = load_model(model)
-    names,inputs = zip(*_inputs(items, modality_of(model.config))) if items else ((),())
-    _show([dict(input=n, **p) for n,p in zip(names, training.predict(model, list(inputs)))], as_json)
+    inputs = _inputs(items, modality_of(model.config), columns)
+    _show([dict(input=' | '.join(x) if isinstance(x, tuple) else str(x), **p) for x,p in zip(inputs, training.predict(model, inputs))], as_json)
 
-# %% ../nbs/08_cli.ipynb #a8d9d132
+# %% ../nbs/08_cli.ipynb #8b263c84
 def _meant(e):
-    "Was this error raised by a line of hkd itself?"
-    tb = e.__traceback__
+    "Was this error raised, in so many words, by a line of hkd?"
+    last,tb = traceback.extract_tb(e.__traceback__)[-1], e.__traceback__
     while tb.tb_next: tb = tb.tb_next
     name = tb.tb_frame.f_globals.get('__name__', '')
-    return name.startswith('hkd.') or name==__name__
+    return (name.startswith('hkd.') or name==__name__) and re.search(r'\braise\b', last.line or '') is not None
 
 def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)

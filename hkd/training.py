@@ -7,10 +7,10 @@ __all__ = ['QKV', 'DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_d
            'TrainSet', 'Answers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer', 'training_arguments',
            'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #3dffd8b6
-import dataclasses, difflib, hashlib, json, logging, os, shutil, signal, sys, tempfile, threading, time
+# %% ../nbs/01b_training.ipynb #699ce9d4
+import dataclasses, difflib, hashlib, json, os, shutil, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, torch
@@ -19,15 +19,15 @@ from torch.nn import functional as F
 from fastcore.basics import listify
 from safetensors.torch import load_file, save_file
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .models import _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels, student_from_teacher
+from .models import _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-# %% ../nbs/01b_training.ipynb #6709adb7
+# %% ../nbs/01b_training.ipynb #428d5188
 def has_bf16()->bool:
     "Does this machine compute in bfloat16 at full speed?"
-    if torch.cuda.is_available(): return torch.cuda.is_bf16_supported()
+    if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu.get_capabilities().get('avx512_bf16', False)
 
 def _device(model): return next(model.parameters()).device
@@ -190,7 +190,7 @@ class LengthSampler(torch.utils.data.Sampler):
         full,rest = [b for b in batches if len(b)==self.batch_size], [b for b in batches if len(b)<self.batch_size]
         return iter(np.concatenate([full[i] for i in rng.permutation(len(full))] + rest).tolist())
 
-# %% ../nbs/01b_training.ipynb #3a69ae80
+# %% ../nbs/01b_training.ipynb #6da988dd
 QKV = (('query','q_proj','q_lin'), ('key','k_proj','k_lin'), ('value','v_proj','v_lin'))
 
 def _qkv_modules(model):
@@ -202,26 +202,25 @@ def _qkv_modules(model):
     return found
 
 class Inside:
-    "Runs a model and keeps what an intermediate loss needs of it"
-    def __init__(self, model, needs):
-        self.model,self.needs,self.kept = model,needs,[]
-        if 'qkv' in needs: self.hooks = [m.register_forward_hook(lambda _,__,out: self.kept.append(out)) for t in _qkv_modules(model) for m in t]
-    def __call__(self, model, **inputs): # the wrapped model (DDP, autocast) may differ from the one hooked
-        self.kept.clear()
-        out = model(**inputs, output_hidden_states='hidden' in self.needs)
-        kept = list(self.kept); self.kept.clear()
-        qkv = tuple(zip(*[iter(kept)]*3)) if kept else None
-        return out, Features(out.hidden_states[1:] if 'hidden' in self.needs else None, qkv, getattr(self.model.config, 'num_attention_heads', None))
+    "Runs a model and hands over what an intermediate loss needs of it"
+    def __init__(self, model, needs): self.model,self.needs,self.maps = model,needs,[m for t in _qkv_modules(model) for m in t] if 'qkv' in needs else []
+    def __call__(self, model, **inputs): # the wrapped model (DDP, autocast) may differ from the one that is looked into
+        kept = []
+        hooks = [m.register_forward_hook(lambda _,__,out: kept.append(out)) for m in self.maps]
+        try: out = model(**inputs, output_hidden_states='hidden' in self.needs)
+        finally:
+            for h in hooks: h.remove()
+        return out, Features(out.hidden_states[1:] if 'hidden' in self.needs else None, tuple(zip(*[iter(kept)]*3)) or None, getattr(self.model.config, 'num_attention_heads', None))
 
-# %% ../nbs/01b_training.ipynb #2802f2fb
-def _check_same_inputs(student, teacher, intermediate, layers, task):
+# %% ../nbs/01b_training.ipynb #4d733836
+def _check_same_inputs(student, teacher, intermediate, layers):
     "Intermediate losses need the same tokens or patches in both models"
     if processor_key(processor_of(student))!=processor_key(processor_of(teacher)):
         raise ValueError(f"intermediate={intermediate!r} compares tokens one by one, but student and teacher read their inputs differently; use intermediate=None, or a student cut from this teacher")
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #b969ce3a
+# %% ../nbs/01b_training.ipynb #14e16fbe
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, teacher=None, # `teacher` only where `intermediate` needs it in each step
@@ -238,9 +237,9 @@ class KDTrainer(Trainer):
         self.add_callback(_Each(self))
 
     def _look_inside(self, model, teacher, intermediate, layers):
-        _check_same_inputs(model, teacher, intermediate, layers, self.task)
+        _check_same_inputs(model, teacher, intermediate, layers)
         kind = FEATURE_LOSSES[intermediate]
-        self.teacher = teacher.to(_device(model)).eval().requires_grad_(False)
+        self.teacher = teacher.to(_device(model)).eval()
         self.inside = Inside(model, kind.needs), Inside(self.teacher, kind.needs)
         widths = [m.config.hidden_size for m in (model, teacher)]
         n = len(layer_map(model.config.num_hidden_layers, teacher.config.num_hidden_layers, kind.layers if layers is None else layers))
@@ -259,9 +258,7 @@ class KDTrainer(Trainer):
         else: out = model(**inputs)
         losses = distillation_loss(out.logits, y, z_t, mask=mask, projectors=self.projectors, **feats, **self.kd_args)
         self.parts.append(torch.stack([o.detach() for o in (losses.ce, losses.kd, losses.feature)]))
-        total = losses.total
-        if smooth := self.args.label_smoothing_factor: total = total + (1-self.kd_args['alpha'])*(F.cross_entropy(out.logits.float(), y, label_smoothing=smooth)-losses.ce)
-        return (total, out) if return_outputs else total
+        return (losses.total, out) if return_outputs else losses.total
 
     def _plain_loss(self, out, y, return_outputs):
         loss = distillation_loss(out.logits, y, alpha=0., regression=self.task.is_regression).total
@@ -310,9 +307,9 @@ class _Each(TrainerCallback):
     def on_step_end(self, *args, **kw):
         if self.trainer.projectors is not None: self.trainer.projectors.zero_grad()
 
-# %% ../nbs/01b_training.ipynb #38d42c3f
+# %% ../nbs/01b_training.ipynb #08c53060
 DEFAULTS = dict(num_train_epochs=3, per_device_train_batch_size=32, per_device_eval_batch_size=64, learning_rate=5e-5, warmup_steps=.06, weight_decay=.01, seed=42,
-                eval_strategy='epoch', save_strategy='epoch', save_total_limit=1, load_best_model_at_end=True, greater_is_better=True, report_to='none', remove_unused_columns=False)
+                eval_strategy='epoch', save_strategy='epoch', save_total_limit=1, load_best_model_at_end=True, report_to='none', remove_unused_columns=False)
 
 def training_arguments(
     task:Task,          # gives the metric to select by
@@ -323,18 +320,24 @@ def training_arguments(
     "`TrainingArguments` with hkd's defaults; one line for a field that doesn't exist or a value that can't be"
     known = [f.name for f in dataclasses.fields(TrainingArguments)]
     for k in given:
-        if k not in known or k=='output_dir': raise ValueError(f"unknown training argument {k!r}; did you mean {', '.join(difflib.get_close_matches(k, known, 3, .3))}?")
+        if k not in known: raise ValueError(f"unknown training argument {k!r}; {_near(k, known)}")
+    if given.get('label_smoothing_factor'): raise ValueError(f"label_smoothing_factor={given['label_smoothing_factor']}: labels are not smoothed here, since a smoothed teacher teaches less; leave it out")
     args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}', 'bf16':has_bf16(), 'use_cpu':not torch.accelerator.is_available(), 'disable_tqdm':not _shows_bars(), **given}
-    for k in ('num_train_epochs','per_device_train_batch_size','learning_rate','gradient_accumulation_steps'):
-        if k in args and not args[k]>0: raise ValueError(f"{k}={args[k]}: must be above 0")
+    for k in ('num_train_epochs','per_device_train_batch_size','per_device_eval_batch_size','learning_rate','gradient_accumulation_steps'):
+        if k in args and not (isinstance(args[k], (int,float)) and args[k]>0): raise ValueError(f"{k}={args[k]}: must be a number above 0")
+    if not (isinstance(args['seed'], int) and args['seed']>=0): raise ValueError(f"seed={args['seed']}: must be a whole number, 0 or more")
     if args['eval_strategy']=='no': args['load_best_model_at_end'] = False
     steps = max(1, n//(args['per_device_train_batch_size']*args.get('gradient_accumulation_steps', 1)))*args['num_train_epochs']
     args.setdefault('logging_steps', max(1, int(steps//50)))
     try: return TrainingArguments(str(folder), **args)
     except (TypeError, ValueError) as e: raise ValueError(f"training arguments: {' '.join(str(e).split())}") from None
 
+def _near(word, known):
+    "A hint at what may have been meant"
+    close = difflib.get_close_matches(word, [k for k in known if k!='output_dir'], 3, .4)
+    return f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
+
 def _shows_bars():
-    import sys
     return sys.stderr.isatty() or 'ipykernel' in sys.modules
 
 # %% ../nbs/01b_training.ipynb #39fac0ea
@@ -378,7 +381,7 @@ class Trained:
 
     def __repr__(self): return f"Trained({', '.join(f'{s} {next(iter(m.values())):.1f}' for s,m in self.metrics.items())}; {self.steps} steps, {self.seconds:.0f} s)"
 
-# %% ../nbs/01b_training.ipynb #cde2d8cf
+# %% ../nbs/01b_training.ipynb #85d5c78b
 class _Folder:
     "An output folder: found finished, or filled by way of `NAME.partial`"
     def __init__(self, path, key):
@@ -405,7 +408,10 @@ class _Folder:
         else:
             self.partial.mkdir(parents=True, exist_ok=True)
             (self.partial/'run.json').write_text(json.dumps(dict(key=self.key)))
-            yield self.partial
+            try: yield self.partial
+            except BaseException:   # with nothing to go on from, nothing stays
+                if not get_last_checkpoint(self.partial): shutil.rmtree(self.partial)
+                raise
             shutil.rmtree(self.partial)
 
 def _read_key(file):
@@ -424,7 +430,7 @@ def _train_set(model, task, extra, views, max_length):
 
 def _metrics(model, task, max_length): return {s:evaluate(model, task, s, max_length=max_length) for s in task.splits if s!='train'}
 
-# %% ../nbs/01b_training.ipynb #23596a18
+# %% ../nbs/01b_training.ipynb #6384ea02
 def _fit(model, args, task, data, answers, teacher, kd, views, max_length, folder):
     "One training; the trainer, and the signal that stopped it, if one did"
     trainer = KDTrainer(model, args, task, data, answers, teacher, views=views, max_length=max_length, **kd)
@@ -471,8 +477,13 @@ def _save(done, task, folder, teacher, kd, args, max_length):
     save_model(done.model, folder.path, files={'metrics.json':json.dumps(kept, indent=1)})
     return folder.load(task)
 
+def _code(f): # a loss of the user's own: what it does, not only what it is called
+    c = getattr(f, '__code__', None)
+    if c is None: raise ValueError(f"loss={f!r}: give a plain function, so that a run can be told from another")
+    return _hash(c.co_code, c.co_consts, c.co_names, [o.cell_contents for o in f.__closure__ or ()], f.__defaults__)
+
 def _run_key(model, task, teacher, kd, extra, views, max_length, training_args):
-    kd = {k:getattr(v,'__qualname__',repr(v)) if callable(v) else v for k,v in kd.items()}
+    kd = {k:_code(v) if callable(v) else v for k,v in kd.items()}
     data = [fingerprint(ds) for ds in task.splits.values()] + ([fingerprint(extra)] if extra is not None else [])
     return _hash(1, content_hash(model), processor_key(processor_of(model)), teacher and content_hash(teacher), data, task.metric, sorted(task.augment.items()), task.seed, sorted(kd.items()), views, max_length, sorted((training_args or {}).items()))
 

@@ -72,6 +72,17 @@ def comparison(kd, no_kd, task, split='validation'):
     tests = [mcnemar(right(b, task, split), right(a, task, split)) for a, b in zip(kd, no_kd)]
     return dict(split=split, mean=p.mean, sd=p.sd, interval=p.interval, mcnemar=[dict(seed=s, only_kd=t.b01, only_no_kd=t.b10, p=t.p) for s, t in zip(SEEDS, tests)])
 
+def what_it_adds(task, teacher):
+    "How much more than the labels the teacher's answers say on train: the less, the less KD can give"
+    import numpy as np
+    from hkd.training import teacher_logits
+    out = {}
+    for split in ('train', 'select'):
+        z, y = np.asarray(teacher_logits(teacher.model, task, split), dtype=np.float64), np.asarray(task.splits[split]['label'])
+        p = np.exp(z-z.max(-1, keepdims=True)); p /= p.sum(-1, keepdims=True)
+        out[split] = dict(accuracy=100*float((z.argmax(-1) == y).mean()), certain=100*float((p.max(-1) > .99).mean()), n=len(y))
+    return out
+
 def write():
     "Everything into nbs/results/spine.json"
     from hkd.data import load_task
@@ -88,7 +99,7 @@ def write():
     done = [*trials.values(), *runs['no-kd'][1:], *runs['kd'][1:], leaf]
     config = dict(teacher=TEACHER, layers=LAYERS, epochs=EPOCHS, kd=KD, teachers=TEACHERS, learning_rates=LRS, batch_size=BATCH, chosen={k: best_lr(k) for k in runs})
     r = record(out, 'make spine', config, sum(d.seconds for d in done))
-    r.data.update(comparison=comparison(runs['kd'], runs['no-kd'], sst2), trials={k: dict(select=v.metrics['select']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
+    r.data.update(teacher_answers=what_it_adds(sst2, t), comparison=comparison(runs['kd'], runs['no-kd'], sst2), trials={k: dict(select=v.metrics['select']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
     save_results(r, RECORD)
     print(table(r))
     print(r.data['comparison'])

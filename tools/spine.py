@@ -4,6 +4,7 @@
 Learning rates are chosen on `select`, the same number of trials with and without a teacher; validation and test only report.
 """
 import sys
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
@@ -14,16 +15,24 @@ LRS, BATCH, EPOCHS = (5e-5,), 64, 3                           # of the students
 KD = dict(alpha=.9, T=4.)
 
 
+@cache
+def sst2():
+    from hkd.data import load_task
+    return load_task('sst2')
+
+@cache
 def sst2_teacher(lr, batch):
     "MiniLM-L6 fine-tuned on SST-2"
     from hkd.training import finetune
     more = {} if batch == 32 else dict(per_device_train_batch_size=batch)
-    return finetune(TEACHER, 'sst2', RUNS/f'teacher-{lr:g}', learning_rate=lr, num_train_epochs=EPOCHS, seed=0, **more)
+    return finetune(TEACHER, sst2(), RUNS/f'teacher-{lr:g}', learning_rate=lr, num_train_epochs=EPOCHS, seed=0, **more)
 
 def best(trials): return max(trials, key=lambda t: t.metrics['select']['accuracy'])  # the first of equals
 
+@cache
 def teacher(): return best([sst2_teacher(*t) for t in TEACHERS])
 
+@cache
 def student(kind, lr, seed):
     "Three of the teacher's layers, trained with it or without"
     from hkd.models import student_from_teacher
@@ -31,10 +40,12 @@ def student(kind, lr, seed):
     t = teacher().model
     args = dict(output_dir=RUNS/f'{kind}-{lr:g}-seed{seed}', learning_rate=lr, per_device_train_batch_size=BATCH, num_train_epochs=EPOCHS, seed=seed)
     s = student_from_teacher(t, LAYERS)
-    return distill(s, t, 'sst2', **KD, **args) if kind == 'kd' else finetune(s, 'sst2', **args)
+    return distill(s, t, sst2(), **KD, **args) if kind == 'kd' else finetune(s, sst2(), **args)
 
+@cache
 def best_lr(kind): return max(LRS, key=lambda lr: student(kind, lr, SEEDS[0]).metrics['select']['accuracy'])
 
+@cache
 def beans(seed=0):
     "MobileNetV2 fine-tuned on Beans"
     from hkd.training import finetune
@@ -85,9 +96,8 @@ def what_it_adds(task, teacher):
 
 def write():
     "Everything into nbs/results/spine.json"
-    from hkd.data import load_task
     from hkd.report import record, save_results, table
-    sst2, t = load_task('sst2'), teacher()
+    t = teacher()
     runs = {k: [student(k, best_lr(k), s) for s in SEEDS] for k in ('no-kd', 'kd')}
     at = ('validation', 'select')
     teachers = rows('MiniLM-L6', 'teacher', [t], 'sst2', at)
@@ -99,7 +109,7 @@ def write():
     done = [*trials.values(), *runs['no-kd'][1:], *runs['kd'][1:], leaf]
     config = dict(teacher=TEACHER, layers=LAYERS, epochs=EPOCHS, kd=KD, teachers=TEACHERS, learning_rates=LRS, batch_size=BATCH, chosen={k: best_lr(k) for k in runs})
     r = record(out, 'make spine', config, sum(d.seconds for d in done))
-    r.data.update(teacher_answers=what_it_adds(sst2, t), comparison=comparison(runs['kd'], runs['no-kd'], sst2), trials={k: dict(select=v.metrics['select']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
+    r.data.update(teacher_answers=what_it_adds(sst2(), t), comparison=comparison(runs['kd'], runs['no-kd'], sst2()), trials={k: dict(select=v.metrics['select']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
     save_results(r, RECORD)
     print(table(r))
     print(r.data['comparison'])

@@ -310,11 +310,11 @@ def _swap(new, d):
     new.rename(d)
     shutil.rmtree(old, ignore_errors=True)
 
-# %% ../nbs/00a_models.ipynb #31b2bec1
+# %% ../nbs/00a_models.ipynb #eff4426e
 def save_model(
     model:PreTrainedModel, # saved with its processor and label names
     dir:str|Path,          # a new folder, or an older checkpoint to be replaced
-    files:dict=None,       # texts to stand beside it, by file name, such as metrics.json
+    files:dict=None,       # texts or bytes to stand beside it, by file name, such as metrics.json
 )->Path:                   # the folder
     "Save a checkpoint that is whole or not there"
     d = check_output(dir)
@@ -324,7 +324,7 @@ def save_model(
     with _quiet():
         model.save_pretrained(new)
         processor.save_pretrained(new)
-    for name, text in (files or {}).items(): (new/name).write_text(text)
+    for name, x in (files or {}).items(): (new/name).write_bytes(x.encode() if isinstance(x, str) else x)
     _swap(new, d)
     return d
 

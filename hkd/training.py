@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['QKV', 'DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 'teacher_logits', 'check_teacher',
-           'TrainSet', 'Answers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer', 'training_arguments',
-           'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
+           'Teachers', 'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer',
+           'training_arguments', 'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #699ce9d4
+# %% ../nbs/01b_training.ipynb #5fba8ea4
 import dataclasses, difflib, hashlib, json, os, shutil, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from fastcore.basics import listify
 from safetensors.torch import load_file, save_file
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .models import _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels
+from .models import _quiet, check_output, content_hash, encoder_layers, find_model, head_problem, load_model, processor_of, save_model, set_labels
+from .masks import apply_masks, load_masks, mask_files, save_masks
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
@@ -65,7 +66,7 @@ def predict_logits(
             out[rows] = model(**_to(batch, _device(model))).logits.float().cpu().numpy()
     return out
 
-# %% ../nbs/01b_training.ipynb #222a2a9e
+# %% ../nbs/01b_training.ipynb #00265c5d
 def evaluate(
     model,               # a model, or a folder or hub name
     task:Task,           # a task, or what `load_task` takes
@@ -76,7 +77,7 @@ def evaluate(
     task = load_task(task)
     split = split or task.report_split
     y = np.asarray(task.split(split)['label'])
-    if isinstance(model, (str, Path)): model = load_model(model, task)
+    if isinstance(model, (str, Path)): model = _load(model, task)
     elif problem := head_problem(model, task): raise ValueError(f"{_name(model)}: {problem}")
     z = predict_logits(model, task, split, **kw)
     loss = ((z[:,0]-y)**2).mean() if task.is_regression else F.cross_entropy(torch.tensor(z), torch.tensor(y)).item()
@@ -135,6 +136,38 @@ def check_teacher(
     elif (b := _balanced(z, y)) < (floor := 100/task.num_labels)+5:
         raise ValueError(f"teacher {_name(teacher)}: balanced accuracy {b:.1f} % on select, where chance is {floor:.1f} %; fine-tune it on {task.name} first")
 
+# %% ../nbs/01b_training.ipynb #f5227fba
+class Teachers:
+    "Several teachers heard as one: the mean of their softened probabilities"
+    needs_labels = False
+    def __init__(self,
+        teachers,  # models, or folders that are loaded when their turn comes
+    ):
+        self.teachers = listify(teachers)
+        if not self.teachers: raise ValueError("no teacher is given: name at least one")
+
+    def weights(self,
+        z,    # logits (batch, teachers, classes)
+        y,    # labels (batch,), or None
+    ):        # (batch, teachers), each row adds up to 1
+        "The say of each teacher in each example"
+        return z.new_full(z.shape[:2], 1/z.shape[1])
+
+    def combine(self, z, y, T): # -> logits (batch, classes) that softened at T are the weighted mean of the teachers' probabilities
+        w = self.weights(z.float(), y)[...,None]
+        if z.shape[-1]==1: return (w*z).sum(1)
+        return T*(w*F.softmax(z.float()/T, -1)).sum(1).log()
+
+    def __repr__(self): return f'{type(self).__name__}({len(self.teachers)} teachers)'
+
+def _members(teacher, task):
+    "The models behind a teacher, one at a time"
+    for t in getattr(teacher, 'teachers', [teacher]): yield _load(t, task)
+
+def _load(model, task, **kw):
+    "A model as it is, or from its folder with the masks that stand beside it"
+    return load_masks(load_model(model, task, **kw), find_model(model)) if isinstance(model, (str, Path)) else model
+
 # %% ../nbs/01b_training.ipynb #f16aa78b
 class TrainSet(torch.utils.data.Dataset):
     "Prepared examples of one or more sources, each with its row; `view` says which augmented view"
@@ -151,22 +184,28 @@ class TrainSet(torch.utils.data.Dataset):
         for p in self.parts:
             if hasattr(p, 'view'): p.view = view
 
-# %% ../nbs/01b_training.ipynb #e786f451
+# %% ../nbs/01b_training.ipynb #aaa1ea96
 @dataclass
 class Answers:
-    "The teacher's logits for the rows of a `TrainSet`: `views[v]` is a list of arrays, one a source"
+    "A teacher's logits for the rows of a `TrainSet`: `views[v]` is a list of arrays, one a source"
     views:list
-    def __call__(self, rows, view=0):
+    def __call__(self, rows, view=0): # -> (rows, classes)
         parts = self.views[view % len(self.views)]
         ends = np.cumsum([len(p) for p in parts])
         at = np.searchsorted(ends, rows, side='right')
         return torch.tensor(np.stack([parts[p][r-(ends[p]-len(parts[p]))] for p,r in zip(at, rows)]))
 
 @dataclass
+class SeveralAnswers:
+    "The same of several teachers"
+    each:list # an `Answers` for each
+    def __call__(self, rows, view=0): return torch.stack([a(rows, view) for a in self.each], 1) # -> (rows, teachers, classes)
+
+@dataclass
 class KDCollator:
     "A batch, with the teacher's answers where there is a teacher"
     collate:Collator
-    answers:Answers=None
+    answers:Answers=None    # or SeveralAnswers
     data:TrainSet=None
     def __call__(self, rows):
         rows = [dict(r) for r in rows]
@@ -220,10 +259,11 @@ def _check_same_inputs(student, teacher, intermediate, layers):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #14e16fbe
+# %% ../nbs/01b_training.ipynb #bd950157
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
-    def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, teacher=None, # `teacher` only where `intermediate` needs it in each step
+    def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, combine=None, # `combine` makes one answer of several, see `Teachers`
+                 teacher=None, # only where `intermediate` needs it in each step
                  loss='soft', alpha=0., T=2., intermediate=None, beta=0., layers=None, views=0, max_length=128, **kw):
         check_loss_args(loss, alpha, T, beta, intermediate, task.is_regression)
         processor = processor_of(model)
@@ -231,7 +271,7 @@ class KDTrainer(Trainer):
         super().__init__(model, args, data_collator=collate, train_dataset=train_set, processing_class=None,
             eval_dataset=prepare(task, 'select', processor, max_length), compute_metrics=lambda p: score(task, p.predictions, p.label_ids), **kw)
         self.model_accepts_loss_kwargs = False
-        self.task,self.views,self.kd_args = task,views,dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers, regression=task.is_regression)
+        self.task,self.views,self.combine,self.kd_args = task,views,combine,dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers, regression=task.is_regression)
         self.parts,self.projectors = [],None
         if beta: self._look_inside(model, teacher, intermediate, layers)
         self.add_callback(_Each(self))
@@ -256,6 +296,7 @@ class KDTrainer(Trainer):
             with torch.no_grad(): _,feats['feats_t'] = self.inside[1](self.teacher, **inputs)
             out,feats['feats_s'] = self.inside[0](model, **inputs)
         else: out = model(**inputs)
+        if z_t is not None and self.combine: z_t = self.combine(z_t, y, self.kd_args['T'])
         losses = distillation_loss(out.logits, y, z_t, mask=mask, projectors=self.projectors, **feats, **self.kd_args)
         self.parts.append(torch.stack([o.detach() for o in (losses.ce, losses.kd, losses.feature)]))
         return (losses.total, out) if return_outputs else losses.total
@@ -284,27 +325,38 @@ class KDTrainer(Trainer):
         with _quiet(): super().save_model(*args, **kw)
 
     def _restore(self, folder):
-        "The weights of a checkpoint, by the names the model has in memory, all of them"
+        "The weights and masks of a checkpoint, by the names the model has in memory, all of them"
+        if hasattr(self.model, 'peft_config'): return _restore_adapter(self.model, folder)
         with _quiet(): saved = type(self.model).from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         self.model.load_state_dict(saved.state_dict())
+        load_masks(self.model, folder)
 
     def _load_best_model(self): self._restore(self.state.best_model_checkpoint)
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None): self._restore(resume_from_checkpoint)
 
     def _save_checkpoint(self, *args, **kw):
         super()._save_checkpoint(*args, **kw)
-        if self.projectors is not None and self.args.should_save: save_file(self.projectors.state_dict(), Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}'/'projectors.safetensors')
+        folder = Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}'
+        if self.args.should_save: save_masks(self.model, folder)
+        if self.projectors is not None and self.args.should_save: save_file(self.projectors.state_dict(), folder/'projectors.safetensors')
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint and self.projectors is not None: self.projectors.load_state_dict(load_file(Path(checkpoint)/'projectors.safetensors'))
 
+def _restore_adapter(model, folder):
+    "An adapter's own weights, and the head's"
+    from peft import load_peft_weights, set_peft_model_state_dict
+    lost = set_peft_model_state_dict(model, load_peft_weights(str(folder), device='cpu'))
+    if lost.unexpected_keys: raise ValueError(f"{folder}: the checkpoint belongs to another adapter: {lost.unexpected_keys[0]}")
+
 class _Each(TrainerCallback):
-    "Epoch e shows view e mod V; after each step the projectors' gradients go, which Trainer doesn't know"
+    "Epoch e shows view e mod V; after each step masks are applied, and the projectors' gradients go, which Trainer doesn't know"
     def __init__(self, trainer): self.trainer = trainer
     def on_epoch_begin(self, args, state, control, **kw):
         if self.trainer.views: self.trainer.train_dataset.set_view(int((state.epoch or 0)+1e-6) % self.trainer.views)
     def on_step_end(self, *args, **kw):
+        apply_masks(self.trainer.model)
         if self.trainer.projectors is not None: self.trainer.projectors.zero_grad()
 
 # %% ../nbs/01b_training.ipynb #08c53060
@@ -368,37 +420,39 @@ class _Stop(TrainerCallback):
     def on_epoch_end(self, args, state, control, **kw): # Trainer ends the epoch it was stopped in: no score for half an epoch
         if self.signum and abs(state.epoch-round(state.epoch))>1e-6: control.should_evaluate = control.should_save = False
 
-# %% ../nbs/01b_training.ipynb #262f2d05
+# %% ../nbs/01b_training.ipynb #5a5dc1ac
 @dataclass
 class Trained:
     "What training leaves"
     model:nn.Module      # the trained model; with an output folder, as loaded from there
     metrics:dict         # split -> metrics, see `evaluate`
     history:list         # what was logged: losses by step, metrics on select by epoch
-    seconds:float        # wall time, the teacher's answers included
+    seconds:float        # wall time, the teacher's answers and every start of a run that was stopped included
     steps:int            # optimiser steps
     output_dir:Path=None # the checkpoint's folder
 
     def __repr__(self): return f"Trained({', '.join(f'{s} {next(iter(m.values())):.1f}' for s,m in self.metrics.items())}; {self.steps} steps, {self.seconds:.0f} s)"
 
-# %% ../nbs/01b_training.ipynb #85d5c78b
+# %% ../nbs/01b_training.ipynb #47d16349
 class _Folder:
     "An output folder: found finished, or filled by way of `NAME.partial`"
     def __init__(self, path, key):
-        self.path,self.key = path and Path(path).expanduser(), key
+        self.path,self.key,self.spent = path and Path(path).expanduser(), key, 0.
         if path is None: return
         check_output(self.path)
         self.partial = self.path.parent/f'{self.path.name}.partial'
         for where,kept in ((self.path, self.path/'metrics.json'), (self.partial, self.partial/'run.json')):
-            if where.is_dir() and any(where.iterdir()) and _read_key(kept)!=key:
+            if where.is_dir() and any(where.iterdir()) and _read_run(kept).get('key')!=key:
                 raise ValueError(f"{where} holds another model or run; choose a new output folder, or remove it first")
 
     @property
     def finished(self): return self.path is not None and (self.path/'metrics.json').exists()
 
+    def _note(self, seconds): (self.partial/'run.json').write_text(json.dumps(dict(key=self.key, seconds=seconds)))
+
     def load(self, task):
         kept = json.loads((self.path/'metrics.json').read_text())
-        return Trained(load_model(self.path, task), kept['metrics'], kept['history'], kept['seconds'], kept['steps'], self.path)
+        return Trained(_load(self.path, task), kept['metrics'], kept['history'], kept['seconds'], kept['steps'], self.path)
 
     @contextmanager
     def work(self):
@@ -407,16 +461,21 @@ class _Folder:
             with tempfile.TemporaryDirectory() as d: yield Path(d)
         else:
             self.partial.mkdir(parents=True, exist_ok=True)
-            (self.partial/'run.json').write_text(json.dumps(dict(key=self.key)))
+            self.spent = _read_run(self.partial/'run.json').get('seconds', 0.)
+            self._note(self.spent)
+            start = time.time()
             try: yield self.partial
             except BaseException:   # with nothing to go on from, nothing stays
-                if not get_last_checkpoint(self.partial): shutil.rmtree(self.partial)
+                if get_last_checkpoint(self.partial): self._note(self.spent+time.time()-start)
+                else: shutil.rmtree(self.partial)
                 raise
             shutil.rmtree(self.partial)
 
-def _read_key(file):
-    try: return json.loads(file.read_text()).get('key')
-    except (OSError, ValueError, AttributeError): return None
+def _read_run(file):
+    "What a run wrote down of itself; {} if nothing can be read"
+    try: run = json.loads(file.read_text())
+    except (OSError, ValueError): return {}
+    return run if isinstance(run, dict) else {}
 
 # %% ../nbs/01b_training.ipynb #1ecee74a
 def _answers(teacher, task, extra, views, max_length):
@@ -430,51 +489,74 @@ def _train_set(model, task, extra, views, max_length):
 
 def _metrics(model, task, max_length): return {s:evaluate(model, task, s, max_length=max_length) for s in task.splits if s!='train'}
 
-# %% ../nbs/01b_training.ipynb #6384ea02
-def _fit(model, args, task, data, answers, teacher, kd, views, max_length, folder):
-    "One training; the trainer, and the signal that stopped it, if one did"
-    trainer = KDTrainer(model, args, task, data, answers, teacher, views=views, max_length=max_length, **kd)
+# %% ../nbs/01b_training.ipynb #1cb63b57
+def _teaching(teacher, task, extra, views, max_length, device):
+    "What a teacher says to the training set, checked; and how several are made one"
+    answers = []
+    for t in _members(teacher, task):
+        t.to(device)
+        check_teacher(t, task, max_length)
+        answers.append(_answers(t, task, extra, views, max_length))
+    return (SeveralAnswers(answers), teacher.combine) if hasattr(teacher, 'teachers') else (answers[0], None)
+
+def _teacher_key(teacher, task):
+    if teacher is None: return None
+    keys = [content_hash(t) for t in _members(teacher, task)]
+    return _hash(*keys, teacher) if hasattr(teacher, 'teachers') else keys[0]
+
+# %% ../nbs/01b_training.ipynb #2849503c
+def _fit(trainer, folder):
+    "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
     with (_Stop() if folder.path else nullcontext()) as stop:
         if stop: trainer.add_callback(stop)
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir))
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(trainer.args.output_dir))
     if stop and stop.signum:
         raise Interrupted(stop.signum, f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, saved in {folder.partial}; the same command goes on")
-    return trainer
 
-def _train(model, task, teacher=None, kd=None, transfer=None, views=4, max_length=128, output_dir=None, training_args=None):
+def _epochs(args, n): # how many are begun
+    return int(np.ceil(args.max_steps*args.train_batch_size*args.gradient_accumulation_steps/n if args.max_steps>0 else args.num_train_epochs))
+
+def _train(model, task, teacher=None, kd=None, transfer=None, views=4, max_length=128, output_dir=None, training_args=None,
+           callbacks=(),  # more of Trainer's callbacks, told apart by their repr
+           finish=None):  # what makes the model that is kept of the one that was trained
     "Train a model on a task, under a teacher or without"
     start,task,kd = time.time(), load_task(task), kd or {}
     extra = load_transfer(transfer, task) if transfer is not None else None
-    views = 0 if task.modality=='text' else views
-    args = training_arguments(task, len(task.splits['train'])+len(extra or ()), **(training_args or {}))
+    n = len(task.splits['train'])+len(extra or ())
+    args = training_arguments(task, n, **(training_args or {}))
     set_labels(model, task, reset_head=True, seed=args.seed)
-    folder = _Folder(output_dir, _run_key(model, task, teacher, kd, extra, views, max_length, training_args))
+    key = _teacher_key(teacher, task)
+    folder = _Folder(output_dir, _run_key(model, task, key, kd, extra, 0 if task.modality=='text' else views, max_length, training_args, callbacks))
     if folder.finished: return folder.load(task)
-    answers = None
-    if teacher is not None:
-        teacher.to(args.device)
-        check_teacher(teacher, task, max_length)
-        answers = _answers(teacher, task, extra, min(views, int(np.ceil(args.num_train_epochs))), max_length)
+    views = 0 if task.modality=='text' else min(views, _epochs(args, n))
+    answers,combine = _teaching(teacher, task, extra, views, max_length, args.device) if teacher is not None else (None,None)
     data = _train_set(model, task, extra, views, max_length)
     with folder.work() as work:
-        args = training_arguments(task, len(data), work, **(training_args or {}))
-        trainer = _fit(model, args, task, data, answers, teacher, kd, answers and len(answers.views) or views, max_length, folder)
+        args = training_arguments(task, n, work, **(training_args or {}))
+        trainer = KDTrainer(model, args, task, data, answers, combine, teacher, views=views, max_length=max_length, callbacks=list(callbacks), **kd)
+        _fit(trainer, folder)
         model.eval().new_head = False
-        done = Trained(model, _metrics(model, task, max_length), trainer.state.log_history, 0, trainer.state.global_step)
-        done.seconds = time.time()-start
-        if output_dir: done = _save(done, task, folder, teacher, kd, args, max_length)
+        if finish: model = finish(model)
+        done = Trained(model, {}, trainer.state.log_history, 0, trainer.state.global_step)
+        if output_dir: done.metrics = _saved_metrics(done, task, folder, max_length)
+        else: done.metrics = _metrics(model, task, max_length)
+        done.seconds = folder.spent+time.time()-start
+        if output_dir: done = _save(done, task, folder, key, kd, args)
     return done
 
-def _save(done, task, folder, teacher, kd, args, max_length):
-    "Save a finished run: the checkpoint with its metrics, measured on what was saved"
+def _saved_metrics(done, task, folder, max_length):
+    "Measured on what is saved, loaded again"
     with tempfile.TemporaryDirectory(dir=folder.partial) as d:
-        done.metrics = _metrics(load_model(save_model(done.model, Path(d)/'model'), task), task, max_length)
-    kept = dict(format=1, key=folder.key, task=task.name, teacher=teacher and content_hash(teacher), kd={k:str(v) if callable(v) else v for k,v in kd.items()},
+        return _metrics(_load(save_model(done.model, Path(d)/'model', mask_files(done.model)), task), task, max_length)
+
+def _save(done, task, folder, teacher, kd, args):
+    "Save a finished run: the checkpoint with its metrics and masks"
+    kept = dict(format=1, key=folder.key, task=task.name, teacher=teacher, kd={k:str(v) if callable(v) else v for k,v in kd.items()},
                 learning_rate=args.learning_rate, epochs=args.num_train_epochs, batch_size=args.train_batch_size*args.gradient_accumulation_steps, seed=args.seed,
                 metrics=done.metrics, history=done.history, seconds=done.seconds, steps=done.steps)
-    save_model(done.model, folder.path, files={'metrics.json':json.dumps(kept, indent=1)})
+    save_model(done.model, folder.path, files={'metrics.json':json.dumps(kept, indent=1), **mask_files(done.model)})
     return folder.load(task)
 
 def _code(f): # a loss of the user's own: what it does, not only what it is called
@@ -482,12 +564,13 @@ def _code(f): # a loss of the user's own: what it does, not only what it is call
     if c is None: raise ValueError(f"loss={f!r}: give a plain function, so that a run can be told from another")
     return _hash(c.co_code, c.co_consts, c.co_names, [o.cell_contents for o in f.__closure__ or ()], f.__defaults__)
 
-def _run_key(model, task, teacher, kd, extra, views, max_length, training_args):
+def _run_key(model, task, teacher, kd, extra, views, max_length, training_args, callbacks=()):
     kd = {k:_code(v) if callable(v) else v for k,v in kd.items()}
     data = [fingerprint(ds) for ds in task.splits.values()] + ([fingerprint(extra)] if extra is not None else [])
-    return _hash(1, content_hash(model), processor_key(processor_of(model)), teacher and content_hash(teacher), data, task.metric, sorted(task.augment.items()), task.seed, sorted(kd.items()), views, max_length, sorted((training_args or {}).items()))
+    more = [hashlib.sha256(b).hexdigest() for b in mask_files(model).values()] + [repr(c) for c in callbacks]
+    return _hash(1, content_hash(model), processor_key(processor_of(model)), teacher, data, task.metric, sorted(task.augment.items()), task.seed, sorted(kd.items()), views, max_length, sorted((training_args or {}).items()), *more)
 
-# %% ../nbs/01b_training.ipynb #51ffbbd1
+# %% ../nbs/01b_training.ipynb #a337918c
 def finetune(
     model,                 # a model, or a folder or hub name; trained in place
     task:Task,             # a task, or what `load_task` takes
@@ -498,10 +581,15 @@ def finetune(
 )->Trained:
     "Train on labels alone"
     task = load_task(task)
-    if isinstance(model, (str, Path)): model = load_model(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
+    model = _load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(model, task, views=views, max_length=max_length, output_dir=output_dir, training_args=training_args)
 
-# %% ../nbs/01b_training.ipynb #c7eb6ad5
+# %% ../nbs/01b_training.ipynb #127ac49a
+def _check_several(teacher, intermediate, transfer):
+    if intermediate: raise ValueError(f"intermediate={intermediate!r} compares layers with those of one teacher: give a single one, or leave it out")
+    if transfer is not None and teacher.needs_labels: raise ValueError(f"{teacher} weighs its teachers by the labels, which a transfer set hasn't: choose other weights")
+
+# %% ../nbs/01b_training.ipynb #90ed64fc
 def distill(
     student,               # a model, or a folder or hub name; trained in place
     teacher,               # a model, or a folder or hub name; it must know the task
@@ -523,8 +611,10 @@ def distill(
     kd = dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers)
     check_loss_args(loss, alpha, T, beta, intermediate, task.is_regression)
     if transfer is not None and loss in NEEDS_LABELS: raise ValueError(f"loss={loss!r} needs labels, which a transfer set hasn't; use 'soft'")
-    if isinstance(teacher, (str, Path)): teacher = load_model(teacher, task)
-    if isinstance(student, (str, Path)): student = load_model(student, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
+    if isinstance(teacher, (list,tuple)): raise ValueError("several teachers are given as a list: wrap them in hkd.multiagent.TeacherEnsemble")
+    if hasattr(teacher, 'teachers'): _check_several(teacher, intermediate, transfer)
+    else: teacher = _load(teacher, task)
+    student = _load(student, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(student, task, teacher, kd, transfer, views, max_length, output_dir, training_args)
 
 # %% ../nbs/01b_training.ipynb #dc703f17

@@ -10,8 +10,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RECORD = HERE/'runs/spine', HERE/'nbs/results/spine.json'
 TEACHER, LAYERS, SEEDS = 'minilm-l6-h384-uncased', [0, 2, 5], (0, 1, 2)
-TEACHERS = ((3e-5, 32), (5e-5, 32), (8e-5, 32), (1e-4, 64))   # learning rate, batch
-LRS, BATCH, EPOCHS = (5e-5,), 64, 3                           # of the students
+TEACHERS = ((3e-5, 3), (5e-5, 3), (8e-5, 3), (3e-5, 2), (5e-5, 2))  # learning rate, epochs
+LRS, BATCH, EPOCHS = (6e-5, 1.2e-4), 64, 3                          # of the students
 KD = dict(alpha=.9, T=4.)
 
 
@@ -21,11 +21,10 @@ def sst2():
     return load_task('sst2')
 
 @cache
-def sst2_teacher(lr, batch):
+def sst2_teacher(lr, epochs):
     "MiniLM-L6 fine-tuned on SST-2"
     from hkd.training import finetune
-    more = {} if batch == 32 else dict(per_device_train_batch_size=batch)
-    return finetune(TEACHER, sst2(), RUNS/f'teacher-{lr:g}', learning_rate=lr, num_train_epochs=EPOCHS, seed=0, **more)
+    return finetune(TEACHER, sst2(), RUNS/f'teacher-{lr:g}-{epochs}', learning_rate=lr, num_train_epochs=epochs, seed=0)
 
 def best(trials): return max(trials, key=lambda t: t.metrics['select']['accuracy'])  # the first of equals
 
@@ -34,13 +33,12 @@ def teacher(): return best([sst2_teacher(*t) for t in TEACHERS])
 
 @cache
 def student(kind, lr, seed):
-    "Three of the teacher's layers, trained with it or without"
-    from hkd.models import student_from_teacher
+    "Three layers of the pretrained MiniLM, fine-tuned with the teacher or without"
+    from hkd.models import load_model, student_from_teacher
     from hkd.training import distill, finetune
-    t = teacher().model
     args = dict(output_dir=RUNS/f'{kind}-{lr:g}-seed{seed}', learning_rate=lr, per_device_train_batch_size=BATCH, num_train_epochs=EPOCHS, seed=seed)
-    s = student_from_teacher(t, LAYERS)
-    return distill(s, t, sst2(), **KD, **args) if kind == 'kd' else finetune(s, sst2(), **args)
+    s = student_from_teacher(load_model(TEACHER, sst2(), seed=seed), LAYERS)
+    return distill(s, teacher().model, sst2(), **KD, **args) if kind == 'kd' else finetune(s, sst2(), **args)
 
 @cache
 def best_lr(kind): return max(LRS, key=lambda lr: student(kind, lr, SEEDS[0]).metrics['select']['accuracy'])
@@ -52,7 +50,7 @@ def beans(seed=0):
     return finetune('mobilenet_v2_1.0_224', 'beans', RUNS/'beans', learning_rate=5e-4, num_train_epochs=5, seed=seed)
 
 
-JOBS = {**{f'teacher-{t[0]:g}': lambda t=t: sst2_teacher(*t) for t in TEACHERS},
+JOBS = {**{f'teacher-{t[0]:g}-{t[1]}': lambda t=t: sst2_teacher(*t) for t in TEACHERS},
         **{f'{k}-{lr:g}-seed{SEEDS[0]}': lambda k=k, lr=lr: student(k, lr, SEEDS[0]) for lr in LRS for k in ('no-kd', 'kd')},
         **{f'{k}-seed{s}': lambda k=k, s=s: student(k, best_lr(k), s) for s in SEEDS[1:] for k in ('no-kd', 'kd')},
         'beans': beans}
@@ -105,7 +103,7 @@ def write():
     out = teachers + rows('3 layers, no KD', 'no-kd', runs['no-kd'], 'sst2', at, 'MiniLM-L6', by_split) + rows('3 layers, KD', 'kd', runs['kd'], 'sst2', at, 'MiniLM-L6', by_split)
     leaf = beans()
     out += rows('MobileNetV2', 'teacher', [leaf], 'beans', ('test', 'validation', 'select'))
-    trials = {**{f'teacher, lr {t[0]:g}, batch {t[1]}': sst2_teacher(*t) for t in TEACHERS}, **{f'{k}, lr {lr:g}': student(k, lr, SEEDS[0]) for k in runs for lr in LRS}}
+    trials = {**{f'teacher, lr {t[0]:g}, {t[1]} epochs': sst2_teacher(*t) for t in TEACHERS}, **{f'{k}, lr {lr:g}': student(k, lr, SEEDS[0]) for k in runs for lr in LRS}}
     done = [*trials.values(), *runs['no-kd'][1:], *runs['kd'][1:], leaf]
     config = dict(teacher=TEACHER, layers=LAYERS, epochs=EPOCHS, kd=KD, teachers=TEACHERS, learning_rates=LRS, batch_size=BATCH, chosen={k: best_lr(k) for k in runs})
     r = record(out, 'make spine', config, sum(d.seconds for d in done))

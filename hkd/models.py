@@ -6,10 +6,10 @@
 __all__ = ['models_dir', 'find_model', 'modality_of', 'load_processor', 'processor_of', 'label_names', 'head_problem',
            'set_labels', 'image_size_of', 'load_model', 'convert_bin', 'check_output', 'save_model', 'encoder_layers',
            'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions', 'unk_rate', 'trim_vocab',
-           'count_parameters', 'content_hash']
+           'count_parameters', 'content_hash', 'layer_linears', 'class_for']
 
-# %% ../nbs/00a_models.ipynb #d9a3f1b9
-import copy, hashlib, json, logging, operator, os, re, shutil, tempfile
+# %% ../nbs/00a_models.ipynb #a8cc77cd
+import copy, functools, hashlib, json, logging, operator, os, re, shutil, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
@@ -247,7 +247,22 @@ def _mend_batchnorm(model):
     for m in model.modules():
         if isinstance(m, nn.modules.batchnorm._BatchNorm) and (m.momentum or 0) > .5: m.momentum = .1
 
-# %% ../nbs/00a_models.ipynb #78fb890d
+# %% ../nbs/00a_models.ipynb #a0df21d1
+def _misses_heads(config):
+    "Do the heads leave a part of the width unused?"
+    d = getattr(config, 'head_dim', None)
+    return bool(d) and d*config.num_attention_heads != config.hidden_size
+
+def _classifier(config):
+    "What builds and loads a config's classifier: transformers' auto class, or ours"
+    auto = AutoModelForImageClassification if modality_of(config) == 'image' else AutoModelForSequenceClassification
+    if not _misses_heads(config): return auto
+    one = copy.deepcopy(config)
+    one.num_attention_heads = 1
+    with torch.device('meta'): cls = type(auto.from_config(one))
+    return auto if class_for(cls, config) is cls else class_for(cls, config)
+
+# %% ../nbs/00a_models.ipynb #6134b9cd
 def load_model(
     name:str|Path,         # a folder, the name of a folder in `models_dir()`, or a hub name
     task=None,             # the task it should serve; None: as the checkpoint says
@@ -259,10 +274,9 @@ def load_model(
     "Load a classifier, ready to be evaluated or trained"
     path = find_model(name)
     config = _load_config(name, path)
-    auto = AutoModelForImageClassification if modality_of(config) == 'image' else AutoModelForSequenceClassification
     with _naming(name), _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, info = auto.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+        model, info = _classifier(config).from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
                                            ignore_mismatched_sizes=True, output_loading_info=True)
     model.new_head = _check_weights(name, model, info)
     if model.new_head:
@@ -387,7 +401,7 @@ def student_from_teacher(
     _set_depth(student.config, ids)
     return student
 
-# %% ../nbs/00a_models.ipynb #24c410fe
+# %% ../nbs/00a_models.ipynb #4ef46098
 def model_from_config(
     config:PreTrainedConfig|PreTrainedModel, # of the architecture wanted
     task,                                    # whose labels it gets
@@ -402,10 +416,9 @@ def model_from_config(
         setattr(config, k, v)
     if 'num_hidden_layers' in changes: _set_depth(config, range(changes['num_hidden_layers']))
     config.num_labels, config.architectures, config._name_or_path = task.num_labels, None, ''
-    auto = AutoModelForImageClassification if modality_of(config) == 'image' else AutoModelForSequenceClassification
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = auto.from_config(config, dtype=torch.float32).eval()
+        model = _classifier(config).from_config(config, dtype=torch.float32).eval()
     model.processor, model.new_head = processor, True
     _mend_batchnorm(model)
     _check_fit(type(model).__name__, model, processor)
@@ -626,3 +639,60 @@ def content_hash(
         h.update(f'{k} {t.dtype} {tuple(t.shape)}'.encode())
         h.update(t.reshape(-1).view(torch.uint8).numpy())
     return h.hexdigest()
+
+# %% ../nbs/00a_models.ipynb #e945fa43
+_qkv = (('query', 'q_proj', 'q_lin'), ('key', 'k_proj', 'k_lin'), ('value', 'v_proj', 'v_lin'))
+
+def layer_linears(
+    layer:nn.Module, # one of `encoder_layers`
+)->tuple:            # query, key, value, attention's output, and the two of the feed-forward network
+    "The six Linears of an encoder layer"
+    found = [(k.split('.')[-1], m) for k, m in layer.named_modules() if isinstance(m, nn.Linear)]
+    linears = tuple(m for _, m in found)
+    if len(found) == 6 and all(k in names for (k, _), names in zip(found, _qkv)):
+        (q, k, v, o, up, down), inside = linears, lambda m: m.out_features
+        if inside(q) == inside(k) == inside(v) == o.in_features and inside(up) == down.in_features and inside(o) == inside(down): return linears
+    raise ValueError(f"{type(layer).__name__} isn't made of query, key, value, output and two feed-forward Linears, so its heads and neurons can't be told apart")
+
+# %% ../nbs/00a_models.ipynb #e7d88577
+def _reads_head_dim(cls, config):
+    "Does this architecture build its heads by `head_dim`? Tried on a layer without memory"
+    def shapes(d):
+        c = copy.deepcopy(config)
+        _set_depth(c, [0])
+        c.num_attention_heads, c.head_dim = 1, d
+        with torch.device('meta'): return [p.shape for p in cls(c).parameters()]
+    return shapes(2) != shapes(4)
+
+def _narrow(m, n, dim):
+    "Keep the first n outputs (dim 0) or inputs (dim 1) of a Linear, in place"
+    m.weight = nn.Parameter(m.weight.detach().narrow(dim, 0, n).clone())
+    if dim == 0 and m.bias is not None: m.bias = nn.Parameter(m.bias.detach()[:n].clone())
+    setattr(m, ('out_features', 'in_features')[dim], n)
+
+@functools.cache
+def _with_fewer_heads(cls):
+    "A subclass, of the same name, whose layers have `num_attention_heads` heads of `head_dim`"
+    def __init__(self, config, *args, **kw):
+        heads, d, width = config.num_attention_heads, config.head_dim, config.hidden_size
+        if width % d or not 0 < heads*d <= width: raise ValueError(f"num_attention_heads={heads}, head_dim={d}: such heads don't fit into hidden_size={width}")
+        config.num_attention_heads = width//d
+        try: cls.__init__(self, config, *args, **kw)
+        finally: config.num_attention_heads = heads
+        for layer in encoder_layers(self)[1]:
+            q, k, v, o, *_ = layer_linears(layer)
+            for m in (q, k, v): _narrow(m, heads*d, 0)
+            _narrow(o, heads*d, 1)
+            for m in layer.modules():
+                for name, n in (('num_attention_heads', heads), ('n_heads', heads), ('all_head_size', heads*d)):
+                    if hasattr(m, name): setattr(m, name, n)
+    return type(cls.__name__, (cls,), dict(__init__=__init__, __module__=cls.__module__, from_config=classmethod(lambda c, config, **kw: c._from_config(config, **kw))))
+
+# %% ../nbs/00a_models.ipynb #0760d1f9
+def class_for(
+    cls:type,                # a model class
+    config:PreTrainedConfig, # of a model of that class, maybe with heads removed
+)->type:                     # the class that builds and loads it
+    "The class itself, or its subclass with fewer heads"
+    if not _misses_heads(config) or 'from_config' in vars(cls) or _reads_head_dim(cls, config): return cls
+    return _with_fewer_heads(cls)

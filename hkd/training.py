@@ -136,17 +136,17 @@ def check_teacher(
     elif (b := _balanced(z, y)) < (floor := 100/task.num_labels)+5:
         raise ValueError(f"teacher {_name(teacher)}: balanced accuracy {b:.1f} % on select, where chance is {floor:.1f} %; fine-tune it on {task.name} first")
 
-# %% ../nbs/01b_training.ipynb #f5227fba
+# %% ../nbs/01b_training.ipynb #5bf31b4b
 class Teachers:
     "Several teachers heard as one: the mean of their softened probabilities"
-    needs_labels = False
+    needs_labels,needs_classes = False,False # does `weigh` use them?
     def __init__(self,
         teachers,  # models, or folders that are loaded when their turn comes
     ):
         self.teachers = listify(teachers)
         if not self.teachers: raise ValueError("no teacher is given: name at least one")
 
-    def weights(self,
+    def weigh(self,
         z,    # logits (batch, teachers, classes)
         y,    # labels (batch,), or None
     ):        # (batch, teachers), each row adds up to 1
@@ -154,9 +154,9 @@ class Teachers:
         return z.new_full(z.shape[:2], 1/z.shape[1])
 
     def combine(self, z, y, T): # -> logits (batch, classes) that softened at T are the weighted mean of the teachers' probabilities
-        w = self.weights(z.float(), y)[...,None]
+        w = self.weigh(z.float(), y)[...,None]
         if z.shape[-1]==1: return (w*z).sum(1)
-        return T*(w*F.softmax(z.float()/T, -1)).sum(1).log()
+        return T*torch.logsumexp(w.log()+F.log_softmax(z.float()/T, -1), 1)
 
     def __repr__(self): return f'{type(self).__name__}({len(self.teachers)} teachers)'
 
@@ -489,19 +489,18 @@ def _train_set(model, task, extra, views, max_length):
 
 def _metrics(model, task, max_length): return {s:evaluate(model, task, s, max_length=max_length) for s in task.splits if s!='train'}
 
-# %% ../nbs/01b_training.ipynb #1cb63b57
+# %% ../nbs/01b_training.ipynb #8e8e7a06
 def _teaching(teacher, task, extra, views, max_length, device):
     "What a teacher says to the training set, checked; and how several are made one"
-    answers = []
-    for t in _members(teacher, task):
-        t.to(device)
-        check_teacher(t, task, max_length)
-        answers.append(_answers(t, task, extra, views, max_length))
+    def hear(t):
+        check_teacher(t.to(device), task, max_length)
+        return _answers(t, task, extra, views, max_length)
+    answers = list(map(hear, _members(teacher, task)))   # `map` lets go of a model before the next is loaded
     return (SeveralAnswers(answers), teacher.combine) if hasattr(teacher, 'teachers') else (answers[0], None)
 
 def _teacher_key(teacher, task):
     if teacher is None: return None
-    keys = [content_hash(t) for t in _members(teacher, task)]
+    keys = list(map(content_hash, _members(teacher, task)))
     return _hash(*keys, teacher) if hasattr(teacher, 'teachers') else keys[0]
 
 # %% ../nbs/01b_training.ipynb #2849503c
@@ -584,12 +583,13 @@ def finetune(
     model = _load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(model, task, views=views, max_length=max_length, output_dir=output_dir, training_args=training_args)
 
-# %% ../nbs/01b_training.ipynb #127ac49a
-def _check_several(teacher, intermediate, transfer):
+# %% ../nbs/01b_training.ipynb #f99064cf
+def _check_several(teacher, task, intermediate, transfer):
     if intermediate: raise ValueError(f"intermediate={intermediate!r} compares layers with those of one teacher: give a single one, or leave it out")
     if transfer is not None and teacher.needs_labels: raise ValueError(f"{teacher} weighs its teachers by the labels, which a transfer set hasn't: choose other weights")
+    if task.is_regression and teacher.needs_classes: raise ValueError(f"{teacher} weighs its teachers by their probabilities, but {task.name} asks for a number: choose 'mean' or a list of weights")
 
-# %% ../nbs/01b_training.ipynb #90ed64fc
+# %% ../nbs/01b_training.ipynb #a1cf5bed
 def distill(
     student,               # a model, or a folder or hub name; trained in place
     teacher,               # a model, or a folder or hub name; it must know the task
@@ -612,7 +612,7 @@ def distill(
     check_loss_args(loss, alpha, T, beta, intermediate, task.is_regression)
     if transfer is not None and loss in NEEDS_LABELS: raise ValueError(f"loss={loss!r} needs labels, which a transfer set hasn't; use 'soft'")
     if isinstance(teacher, (list,tuple)): raise ValueError("several teachers are given as a list: wrap them in hkd.multiagent.TeacherEnsemble")
-    if hasattr(teacher, 'teachers'): _check_several(teacher, intermediate, transfer)
+    if hasattr(teacher, 'teachers'): _check_several(teacher, task, intermediate, transfer)
     else: teacher = _load(teacher, task)
     student = _load(student, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(student, task, teacher, kd, transfer, views, max_length, output_dir, training_args)

@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo spine test slow export clean-nbs readme prepare docs preview clean
+.PHONY: help install demo spine methods test slow export clean-nbs readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -35,6 +35,9 @@ demo: $(STAMP) ## watch a teacher teach a student
 
 spine: $(STAMP) ## the real runs behind nbs/results/spine.json (real data and models, hours)
 	@HF_HUB_OFFLINE=1 $(BIN)/python tools/spine.py
+
+methods: $(STAMP) ## the real runs behind nbs/results/methods.json (after spine)
+	@HF_HUB_OFFLINE=1 $(BIN)/python tools/methods.py
 
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py

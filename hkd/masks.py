@@ -30,7 +30,7 @@ def _apply(layer):
     with torch.no_grad(): layer.weight.masked_fill_(~layer.weight_mask, 0)
     return layer
 
-# %% ../nbs/01a_masks.ipynb #eb66dc3f
+# %% ../nbs/01a_masks.ipynb #72fa7e21
 def masked_layers(model)->dict: # name -> layer, those that carry a mask
     "The layers that were pruned"
     return {k:m for k,m in model.named_modules() if isinstance(getattr(m, 'weight_mask', None), torch.Tensor)}
@@ -49,7 +49,7 @@ def remove_masks(model):
 def mask_sparsity(model)->float: # share of zeros in the masked layers, 0 to 1; 0 without masks
     "How much the masks leave out"
     masks = [l.weight_mask for l in masked_layers(model).values()]
-    return 1-sum(int(m.sum()) for m in masks)/max(1, sum(m.numel() for m in masks))
+    return sum(int((~m).sum()) for m in masks)/max(1, sum(m.numel() for m in masks))
 
 # %% ../nbs/01a_masks.ipynb #2a335ae4
 NAME = 'masks.safetensors'

@@ -262,7 +262,7 @@ def _classifier(config):
     with torch.device('meta'): cls = type(auto.from_config(one))
     return auto if class_for(cls, config) is cls else class_for(cls, config)
 
-# %% ../nbs/00a_models.ipynb #6134b9cd
+# %% ../nbs/00a_models.ipynb #5aba717d
 def load_model(
     name:str|Path,         # a folder, the name of a folder in `models_dir()`, or a hub name
     task=None,             # the task it should serve; None: as the checkpoint says
@@ -277,7 +277,7 @@ def load_model(
     with _naming(name), _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, info = _classifier(config).from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
-                                           ignore_mismatched_sizes=True, output_loading_info=True)
+                                                          ignore_mismatched_sizes=True, output_loading_info=True)
     model.new_head = _check_weights(name, model, info)
     if model.new_head:
         if task is None: raise ValueError(f"{name} is a backbone without a classification head: say for which task it is")
@@ -401,7 +401,7 @@ def student_from_teacher(
     _set_depth(student.config, ids)
     return student
 
-# %% ../nbs/00a_models.ipynb #4ef46098
+# %% ../nbs/00a_models.ipynb #f0c8bbf3
 def model_from_config(
     config:PreTrainedConfig|PreTrainedModel, # of the architecture wanted
     task,                                    # whose labels it gets
@@ -415,7 +415,7 @@ def model_from_config(
         if not hasattr(config, k): raise ValueError(f"{k}={v}: the {config.model_type} config has no such field")
         setattr(config, k, v)
     if 'num_hidden_layers' in changes: _set_depth(config, range(changes['num_hidden_layers']))
-    config.num_labels, config.architectures, config._name_or_path = task.num_labels, None, ''
+    config.num_labels, config.architectures, config._name_or_path = task.num_labels, [], ''
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _classifier(config).from_config(config, dtype=torch.float32).eval()

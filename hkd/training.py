@@ -501,7 +501,7 @@ def _teacher_key(teacher, task):
     keys = list(map(content_hash, _members(teacher, task)))
     return _hash(*keys, teacher) if hasattr(teacher, 'teachers') else keys[0]
 
-# %% ../nbs/01b_training.ipynb #2849503c
+# %% ../nbs/01b_training.ipynb #b8d3178f
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
@@ -509,6 +509,7 @@ def _fit(trainer, folder):
     with (_Stop() if folder.path else nullcontext()) as stop:
         if stop: trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=get_last_checkpoint(trainer.args.output_dir))
+    for k in ('forward','_original_forward'): vars(trainer.model).pop(k, None) # accelerate leaves its autocast on the model
     if stop and stop.signum:
         raise Interrupted(stop.signum, f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, saved in {folder.partial}; the same command goes on")
 

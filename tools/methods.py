@@ -3,8 +3,8 @@
 `make methods` runs whatever is missing in `runs/methods/` and writes `nbs/results/methods.json`. `tools/methods.py NAME...` runs single ones. It builds on the runs of `tools/spine.py`.
 Nothing is chosen here on validation or test: settings are the spine's, or the defaults.
 """
-import sys
-from dataclasses import dataclass
+import copy, os, sys, time
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 import spine
@@ -112,7 +112,111 @@ def adapted(l, run=student, name='qlora'):
 
 def adapted_pruned(l): return adapted(l, pruned, 'prune+qlora')
 
+@cache
 def small(l):
-    "Half the neurons and a quarter of the heads are gone"
-    from hkd.prune import remove_heads, remove_neurons
-    return remove_heads(remove_neurons(fresh(l), .5), .25)
+    "Half the neurons and a quarter of the heads removed (a third where there are three), by Taylor"
+    from hkd.prune import importance, remove_heads, remove_neurons
+    m = fresh(l)
+    scores = importance(m, task(l), 'taylor')
+    return remove_heads(remove_neurons(m, .5, scores), .25 if l is SST2 else 1/3, scores)
+
+@cache
+def recovered(l):
+    from hkd.training import distill
+    return distill(copy.deepcopy(small(l)), teacher(l).model, task(l), output_dir=out(l, 'removed'), **spine.KD, **later(l))
+
+@cache
+def recovered_alone(l):
+    from hkd.training import finetune
+    return finetune(copy.deepcopy(small(l)), task(l), out(l, 'removed-alone'), **later(l))
+
+STAGES = dict(teacher=teacher, alone=alone, student=student, chain=chain, multi=multi, longer=longer, pruned=pruned, adapted=adapted, adapted_pruned=adapted_pruned, recovered=recovered, recovered_alone=recovered_alone)
+JOBS = {f'{l.name}-{k}':lambda l=l, f=f: f(l) for l in (BEANS, SST2) for k,f in STAGES.items()}
+
+
+# What is written down
+
+def judged(l, model):
+    from hkd.training import evaluate
+    return evaluate(model, task(l), l.split)
+
+def row(l, name, method, model, source, accuracy, bytes_on_disk=None, steps=0, seconds=None, teacher_row=None, zeros=None, **kw):
+    from hkd.models import content_hash
+    from hkd.qlora import logical_parameters
+    from hkd.report import row as report_row
+    n = logical_parameters(model)
+    return report_row(name, method, [accuracy], [SEED], len(task(l).splits[l.split]), l.name, l.split, source=source, teacher=teacher_row, parameters=n,
+                      nonzero_parameters=n-zeros if zeros is not None else sum(int(p.count_nonzero()) for p in model.parameters()),
+                      bytes_on_disk=bytes_on_disk, model=content_hash(model)[:16], metrics=dict(steps=steps, seconds=seconds), **kw)
+
+def trained(l, name, method, t, source, **kw):
+    return row(l, name, method, t.model, source, t.metrics[l.split]['accuracy'], spine.size(t.output_dir), t.steps, t.seconds, **kw)
+
+def latency(models, l, runs=51):
+    "Milliseconds of one example (32 tokens, or one image), p50 and p95; the models take turns"
+    import numpy as np, torch
+    size = 112 if l is BEANS else 32
+    x = dict(pixel_values=torch.zeros(1, 3, size, size)) if l is BEANS else dict(input_ids=torch.randint(999, 20000, (1, size)), attention_mask=torch.ones(1, size, dtype=torch.long))
+    def ms(m):
+        start = time.perf_counter()
+        with torch.inference_mode(): m(**x)
+        return 1000*(time.perf_counter()-start)
+    for m in models: ms(m), ms(m)
+    times = np.array([[ms(m) for m in models] for _ in range(runs)])
+    return [dict(latency_ms_p50=float(a), latency_ms_p95=float(b), engine='torch') for a,b in zip(np.percentile(times, 50, 0), np.percentile(times, 95, 0))]
+
+def rows(l):
+    "All rows of a task"
+    from hkd.masks import mask_sparsity
+    from hkd.prune import prune, sparsity
+    from hkd.qlora import bytes_by_part, quantize_nf4
+    layers = f'{len(l.student)} layers'
+    top = trained(l, 'teacher', 'teacher', teacher(l), None)
+    kw = dict(teacher_row=top)
+    one_shot, removed = prune(fresh(l), .3), small(l)
+    both = adapted_pruned(l)
+    assert abs(sparsity(both.model)-.3) < .001 and mask_sparsity(both.model) == sparsity(both.model), 'the merge lost zeros'
+    times = dict(zip(('student', 'zeros', 'removed'), latency([student(l).model, one_shot, removed], l)))
+    packed = lambda m: sum(v for k,v in bytes_by_part(m).items() if k not in ('adapter', 'optimiser'))
+    def nf4(name, method, m, source):
+        q = quantize_nf4(m)
+        return row(l, name, method, q, source, judged(l, q)['accuracy'], packed(q), **kw)
+    kd, zeros, gone = f'{layers}, KD', '30 % zeros', 'neurons and heads removed'
+    return [top,
+        trained(l, f'{layers}, no KD', 'no-kd', alone(l), None, **kw),
+        trained(l, kd, 'kd', student(l), 'teacher', **kw, **times['student']),
+        trained(l, 'chain, first link', 'successive', chain(l)[0], 'teacher', **kw),
+        trained(l, 'chain, second link', 'successive', chain(l)[1], 'chain, first link', **kw),
+        trained(l, 'two teachers', 'multi-agent', multi(l), 'teacher', **kw),
+        trained(l, f'{kd}, trained on', 'control', longer(l), kd, **kw),
+        row(l, zeros, 'prune', one_shot, kd, judged(l, one_shot)['accuracy'], spine.size(student(l).output_dir), **kw, **times['zeros']),
+        trained(l, f'{zeros}, trained on', 'prune', pruned(l), zeros, **kw),
+        nf4('NF4', 'qlora', fresh(l), kd),
+        trained(l, 'QLoRA, merged', 'qlora', adapted(l), kd, **kw),
+        nf4('QLoRA, merged, NF4', 'qlora', adapted(l).model, 'QLoRA, merged'),
+        trained(l, f'{zeros}, QLoRA, merged', 'prune+qlora', both, f'{zeros}, trained on', **kw),
+        nf4(f'{zeros}, QLoRA, merged, NF4', 'prune+qlora', both.model, f'{zeros}, QLoRA, merged'),
+        row(l, gone, 'prune', removed, kd, judged(l, removed)['accuracy'], bytes_of(removed), **kw, **times['removed']),
+        trained(l, f'{gone}, trained on', 'prune', recovered(l), gone, **kw),
+        trained(l, f'{gone}, trained on, no KD', 'control', recovered_alone(l), gone, **kw)]
+
+def bytes_of(model):
+    import tempfile
+    from hkd.models import save_model
+    with tempfile.TemporaryDirectory() as d: return spine.size(save_model(model, f'{d}/m'))
+
+def write():
+    "Everything into nbs/results/methods.json"
+    from hkd.report import record, save_results, table
+    found = [r for l in (SST2, BEANS) for r in rows(l)]
+    config = dict(kd=spine.KD, ladders={l.name:asdict(l) for l in (SST2, BEANS)}, latency='one example, one thread' if os.environ.get('OMP_NUM_THREADS') == '1' else 'one example')
+    r = record(found, 'make methods', config, sum(x['seconds'] or 0 for x in found))
+    save_results(r, RECORD)
+    print(table(r))
+
+
+if __name__ == '__main__':
+    for name in sys.argv[1:] or JOBS:
+        if name not in JOBS: sys.exit(f"unknown run {name!r}; choose from {', '.join(JOBS)}")
+        print(name, JOBS[name](), flush=True)
+    if not sys.argv[1:]: write()

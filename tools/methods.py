@@ -26,8 +26,8 @@ class Ladder:
     steps: int         # of each student, and of a whole chain
     more: int          # of each later stage: recovery, adapters, and their control
 
-SST2 = Ladder('sst2', 'validation', (0, 1, 3, 5), tuple(spine.LAYERS), None, spine.BATCH, 2793, 931)
-BEANS = Ladder('beans', 'test', (0, 2, 4, 7, 9, 11), (0, 6, 11), 5e-4, 32, 1200, 300)
+SST2 = Ladder('sst2', 'validation', (0, 1, 3, 5), tuple(spine.LAYERS), None, spine.BATCH, 2793, 465)
+BEANS = Ladder('beans', 'test', (0, 2, 4, 7, 9, 11), (0, 6, 11), 5e-4, 32, 750, 150)
 
 @cache
 def task(l):

@@ -51,7 +51,7 @@ def mask_sparsity(model)->float: # share of zeros in the masked layers, 0 to 1; 
     masks = [l.weight_mask for l in masked_layers(model).values()]
     return sum(int((~m).sum()) for m in masks)/max(1, sum(m.numel() for m in masks))
 
-# %% ../nbs/01a_masks.ipynb #2a335ae4
+# %% ../nbs/01a_masks.ipynb #2fd32871
 NAME = 'masks.safetensors'
 
 def mask_files(model)->dict: # {'masks.safetensors': bytes}, or {} without masks
@@ -60,7 +60,8 @@ def mask_files(model)->dict: # {'masks.safetensors': bytes}, or {} without masks
     return {NAME:save(bits)} if bits else {}
 
 def save_masks(model, folder):
-    "Write a model's masks into a folder that exists; without masks, nothing"
+    "Write a model's masks into a folder that exists; without masks, none stay there"
+    (Path(folder)/NAME).unlink(missing_ok=True)
     for name,data in mask_files(model).items(): (Path(folder)/name).write_bytes(data)
 
 def load_masks(
@@ -76,5 +77,7 @@ def load_masks(
     for k,b in bits.items():
         w = getattr(layers.get(k), 'weight', None)
         if w is None or b.dtype!=torch.uint8 or b.shape!=(-(-w.numel()//8),): raise ValueError(f"{file}: {k} doesn't fit this model, so the masks belong to another one: delete the file to go on without them")
-        attach_mask(layers[k], np.unpackbits(b.numpy(), count=w.numel()).reshape(w.shape).astype(bool))
+        mask = torch.from_numpy(np.unpackbits(b.numpy(), count=w.numel()).reshape(w.shape).astype(bool)).to(w.device)
+        if (w.detach()[~mask]!=0).any(): raise ValueError(f"{file}: weights of {k} that it says are pruned are not zero, so it belongs to another model or to another time: delete it to go on without masks")
+        attach_mask(layers[k], mask)
     return model

@@ -8,7 +8,7 @@ __all__ = ['models_dir', 'find_model', 'modality_of', 'load_processor', 'process
            'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions', 'unk_rate', 'trim_vocab',
            'count_parameters', 'content_hash', 'layer_linears', 'class_for']
 
-# %% ../nbs/00a_models.ipynb #a8cc77cd
+# %% ../nbs/00a_models.ipynb #315fb74b
 import copy, functools, hashlib, json, logging, operator, os, re, shutil, tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +24,7 @@ from transformers import (AutoConfig, AutoImageProcessor, AutoModelForImageClass
                           AutoTokenizer, PreTrainedConfig, PreTrainedModel)
 from transformers.models.auto.modeling_auto import (MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as IMAGE_TYPES,
                                                     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as TEXT_TYPES)
+from .masks import load_masks, mask_files
 from transformers.utils import logging as hf_logging
 
 # %% ../nbs/00a_models.ipynb #d2d99e9e
@@ -262,7 +263,7 @@ def _classifier(config):
     with torch.device('meta'): cls = type(auto.from_config(one))
     return auto if class_for(cls, config) is cls else class_for(cls, config)
 
-# %% ../nbs/00a_models.ipynb #5aba717d
+# %% ../nbs/00a_models.ipynb #96037c7e
 def load_model(
     name:str|Path,         # a folder, the name of a folder in `models_dir()`, or a hub name
     task=None,             # the task it should serve; None: as the checkpoint says
@@ -287,7 +288,7 @@ def load_model(
     _mend_batchnorm(model)
     if image_size: model = resize_positions(model, image_size)
     _check_fit(name, model, model.processor)
-    return model
+    return load_masks(model, path)
 
 # %% ../nbs/00a_models.ipynb #528b190f
 def convert_bin(
@@ -324,13 +325,13 @@ def _swap(new, d):
     new.rename(d)
     shutil.rmtree(old, ignore_errors=True)
 
-# %% ../nbs/00a_models.ipynb #eff4426e
+# %% ../nbs/00a_models.ipynb #324bce28
 def save_model(
     model:PreTrainedModel, # saved with its processor and label names
     dir:str|Path,          # a new folder, or an older checkpoint to be replaced
     files:dict=None,       # texts or bytes to stand beside it, by file name, such as metrics.json
 )->Path:                   # the folder
-    "Save a checkpoint that is whole or not there"
+    "Save a checkpoint that is whole or not there, with the model's masks if it was pruned"
     d = check_output(dir)
     processor, new = processor_of(model), d.parent/f'.{d.name}.new'
     shutil.rmtree(new, ignore_errors=True)
@@ -338,7 +339,7 @@ def save_model(
     with _quiet():
         model.save_pretrained(new)
         processor.save_pretrained(new)
-    for name, x in (files or {}).items(): (new/name).write_bytes(x.encode() if isinstance(x, str) else x)
+    for name, x in {**mask_files(model), **(files or {})}.items(): (new/name).write_bytes(x.encode() if isinstance(x, str) else x)
     _swap(new, d)
     return d
 

@@ -6,11 +6,11 @@
 __all__ = ['WEIGHTINGS', 'mean_weights', 'confidence_weights', 'entropy_weights', 'ca_mkd_weights', 'TeacherEnsemble',
            'agreement']
 
-# %% ../nbs/03_multiagent.ipynb #54b4dcbb
+# %% ../nbs/03_multiagent.ipynb #750244f7
 import numpy as np, torch
 from torch.nn import functional as F
 from .data import load_task, score
-from .training import Teachers, _members, check_teacher, teacher_logits
+from .training import Teachers, _code, _members, check_teacher, teacher_logits
 
 # %% ../nbs/03_multiagent.ipynb #45effc80
 def mean_weights(z, y=None): # (batch, teachers, classes) -> (batch, teachers)
@@ -36,7 +36,7 @@ def ca_mkd_weights(z, y):
 
 WEIGHTINGS = {'mean':mean_weights, 'confidence':confidence_weights, 'entropy':entropy_weights, 'ca-mkd':ca_mkd_weights}
 
-# %% ../nbs/03_multiagent.ipynb #5cd59139
+# %% ../nbs/03_multiagent.ipynb #04a8ad2f
 class TeacherEnsemble(Teachers):
     "Several teachers heard as one, weighed example by example"
     def __init__(self,
@@ -45,11 +45,13 @@ class TeacherEnsemble(Teachers):
     ):
         super().__init__(teachers)
         self.weights = _check_weights(weights, len(self.teachers))
-        self.needs_labels,self.needs_classes = weights=='ca-mkd', isinstance(weights, str) and weights!='mean'
+        self.needs_labels,self.needs_classes = self.weights=='ca-mkd', isinstance(self.weights, str) and self.weights!='mean'
 
     def weigh(self, z, y):
         if isinstance(self.weights, str): return WEIGHTINGS[self.weights](z, y)
         return z.new_tensor(self.weights).expand(z.shape[:2])
+
+    def key(self): return *super().key(), _code(WEIGHTINGS[self.weights]) if isinstance(self.weights, str) else None
 
     def logits(self,
         task,               # a task, or what `load_task` takes

@@ -6,21 +6,23 @@
 __all__ = ['prunable', 'prune', 'sparsity_by_layer', 'sparsity', 'make_permanent', 'sensitivity', 'CubicSchedule',
            'prune_and_recover', 'importance', 'remove_neurons', 'remove_heads']
 
-# %% ../nbs/05_prune.ipynb #85489f63
+# %% ../nbs/05_prune.ipynb #846e1f13
 import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np, torch
 from torch import nn
 from torch.nn import functional as F
 from .data import Collator, Task, load_task, prepare
+from .kd_losses import check_loss_args
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
 from .models import class_for, encoder_layers, layer_linears, processor_of
-from .training import DEFAULTS, Trained, _device, _load, _to, _train, check_loss_args, evaluate
+from .training import DEFAULTS, Trained, _device, _load, _to, _train, evaluate
 from transformers import TrainerCallback
 
-# %% ../nbs/05_prune.ipynb #0ab068e0
+# %% ../nbs/05_prune.ipynb #bf5a1252
 def prunable(
     model, # a classifier
 )->dict:   # name -> Linear or convolution
@@ -28,10 +30,10 @@ def prunable(
     prefix = f'{model.base_model_prefix}.'
     spared = lambda k: any(part.startswith('embedding') or part=='pooler' for part in k.split('.'))
     found = {k:m for k,m in model.named_modules() if k.startswith(prefix) and isinstance(m, (nn.Linear, nn.modules.conv._ConvNd)) and not spared(k)}
-    if not found: raise ValueError(f"{type(model).__name__} has no Linear or convolution under {prefix[:-1]!r}: merge its adapters first")
+    if not found: raise ValueError(f"{type(model).__name__} has no ordinary Linear or convolution under {prefix[:-1]!r}" + (": merge its adapters first" if hasattr(model, 'peft_config') else ", so nothing of it can be pruned"))
     return found
 
-# %% ../nbs/05_prune.ipynb #230cb1ad
+# %% ../nbs/05_prune.ipynb #af87f052
 def _smallest(
     scores, # (n,)
     k:int,  # how many
@@ -59,7 +61,7 @@ def _check_float(layers):
         if not m.weight.is_floating_point(): raise ValueError(f"{k} is quantised ({type(m).__name__}): prune in float, then quantise")
 
 def _check_share(name, x):
-    if not (isinstance(x, (int,float)) and 0<=x<1): raise ValueError(f"{name}={x}: must be a share, from 0 to below 1")
+    if not (isinstance(x, Real) and 0<=x<1): raise ValueError(f"{name}={x}: must be a share, from 0 to below 1")
 
 # %% ../nbs/05_prune.ipynb #c180efc5
 def prune(
@@ -192,15 +194,15 @@ class CubicSchedule(TrainerCallback):
         if first<t<last and (t-first)%self.every==0 or t==last: prune(model, self.at(t, state.max_steps), self.scope)
         if t==last: state.best_metric = state.best_global_step = state.best_model_checkpoint = None
 
-# %% ../nbs/05_prune.ipynb #f3f763f2
+# %% ../nbs/05_prune.ipynb #47015b4b
 def prune_and_recover(
-    model,               # a model, or a folder or hub name; pruned and trained in place
+    model,               # a model, or a folder or hub name; left as it is
     task:Task,           # a task, or what `load_task` takes
     amount:float=None,   # share of zeros, see `prune`
     scope:str='layer',   # see `prune`
     pattern:str=None,    # see `prune`
     schedule=None,       # None: all at once; 'cubic', or a `CubicSchedule` (which has its own amount and scope)
-    teacher=None,        # a model, folder or hub name, or several as `Teachers`; None: labels alone
+    teacher=None,        # a model (also the one that is pruned), folder or hub name, or several as `Teachers`; None: labels alone
     loss='soft',         # with a teacher, see `distill`
     alpha:float=.5,      # with a teacher: weight of its answers
     T:float=2.,          # with a teacher: temperature
@@ -210,15 +212,17 @@ def prune_and_recover(
     **training_args,     # any field of `TrainingArguments`
 )->Trained:
     "Prune a model and train it on"
-    if teacher is model: raise ValueError("the teacher is the model that is to be pruned: give a copy of it")
     task,schedule = load_task(task), _schedule(schedule, amount, scope, pattern)
     kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
-    if kd: check_loss_args(loss, alpha, T, 0., None, task.is_regression)
-    model = _load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
-    if teacher is not None and not hasattr(teacher, 'teachers'): teacher = _load(teacher, task)
+    check_loss_args(loss, alpha, T, regression=task.is_regression)
+    model = _a_copy(_load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed'])))
     if schedule is None: prune(model, amount, scope, pattern)
     else: _check_float(prunable(model))
     return _train(model, task, teacher, kd, None, views, max_length, output_dir, training_args, callbacks=[schedule] if schedule else [])
+
+def _a_copy(model): # the processor is shared
+    p = getattr(model, 'processor', None)
+    return copy.deepcopy(model, {} if p is None else {id(p):p})
 
 def _schedule(schedule, amount, scope, pattern):
     if schedule is None: return None
@@ -289,7 +293,7 @@ def importance(
     task = load_task(task)
     return _taylor(model, task, parts, heads, _batches(model, task, batches, batch_size, max_length, seed))
 
-# %% ../nbs/05_prune.ipynb #6cec8f83
+# %% ../nbs/05_prune.ipynb #12726650
 def _strongest(scores, fraction, what, shape): # -> (layers, kept), in their old order
     _check_share('fraction', fraction)
     if tuple(scores.shape)!=shape: raise ValueError(f"the scores are {tuple(scores.shape)}, the model's {what} {shape}: take importance() of this model")
@@ -309,6 +313,7 @@ def _rebuilt(model, cuts, **changes):
         if dim==0 and layer.bias is not None: state[f'{k}.bias'] = layer.bias.detach()[keep]
         if k in masks: masks[k] = masks[k].index_select(dim, keep)
     with torch.random.fork_rng(devices=[]): small = class_for(type(model), config)(config).to(_device(model), model.dtype).eval()
+    if wrong := [k for k,w in small.state_dict().items() if w.shape!=state[k].shape]: raise ValueError(f"{type(model).__name__}: {wrong[0]} also depends on what is to be removed, so it can't be")
     small.load_state_dict(state)
     for k,m in masks.items(): attach_mask(small.get_submodule(k), m)
     small.processor,small.new_head = processor_of(model), getattr(model, 'new_head', False)

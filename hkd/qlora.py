@@ -6,7 +6,7 @@
 __all__ = ['nf4_levels', 'lora_targets', 'NF4Linear', 'quantize_nf4', 'dequantize', 'MaskedLora', 'add_lora', 'merge', 'qlora',
            'Int8Linear', 'quantize_int8', 'logical_parameters', 'bytes_by_part']
 
-# %% ../nbs/04_qlora.ipynb #ed9c9ed4
+# %% ../nbs/04_qlora.ipynb #66ca4840
 import copy, warnings
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
 from .data import load_task
+from .kd_losses import check_loss_args
 from .masks import attach_mask
 from .models import set_labels   # before bitsandbytes, whose hint about kernels it silences
 from .training import Trained, _load, _train, training_arguments
@@ -61,7 +62,7 @@ def _nf4(layer, double_quant):
 def _weight(layer): # in float, 4-bit or not
     return bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state) if isinstance(layer, bnb.nn.Linear4bit) else layer.weight.detach().clone()
 
-# %% ../nbs/04_qlora.ipynb #26c8be6e
+# %% ../nbs/04_qlora.ipynb #befc9026
 def _rebuild(
     model,    # left as it is
     new:dict, # layer -> its replacement
@@ -71,17 +72,24 @@ def _rebuild(
     if (p := getattr(model, 'processor', None)) is not None: memo[id(p)] = p
     return copy.deepcopy(model, memo).eval()
 
-def _in_4bit(model): return any(isinstance(m, bnb.nn.Linear4bit) for m in model.modules())
+def _quantised(model):
+    "'4 bits', 'int8', or None"
+    linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    if any(isinstance(m, bnb.nn.Linear4bit) for m in linears): return '4 bits'
+    if any(m.weight.dtype==torch.int8 for m in linears): return 'int8'
+
+def _check_float(model, what):
+    if q := _quantised(model): raise ValueError(f"{_name(model)} is already in {q}: {what}")
 
 def _name(model): return getattr(model.config, '_name_or_path', '') or type(model).__name__
 
-# %% ../nbs/04_qlora.ipynb #3a43a2ed
+# %% ../nbs/04_qlora.ipynb #015dede6
 def quantize_nf4(
     model,                   # a float classifier, with or without masks; left as it is
     double_quant:bool=False, # store the absmax of each block in 8 bits
 ):                           # a copy on the same device
     "The encoder's Linears in NF4; embeddings, norms, pooler and head stay in float"
-    if _in_4bit(model): raise ValueError(f"{_name(model)} is already in 4 bits: use it as it is, or dequantize it first")
+    _check_float(model, 'use it as it is, or quantise the float model')
     names = lora_targets(model)
     new = _rebuild(model, {l:_nf4(l, double_quant) for l in map(model.get_submodule, names)})
     rest = [k for k,m in model.named_modules() if isinstance(m, nn.Linear) and k not in names]
@@ -127,7 +135,7 @@ class MaskedLora(LoraVariant):
     @staticmethod
     def unmerge(module, active_adapter, orig_weight): return orig_weight - _delta(module, active_adapter)
 
-# %% ../nbs/04_qlora.ipynb #d25902ca
+# %% ../nbs/04_qlora.ipynb #3d059b54
 def add_lora(
     model,            # a classifier in float or 4 bits; changed in place
     r:int=8,          # rank: columns of B, rows of A
@@ -141,6 +149,7 @@ def add_lora(
     if not alpha>0: raise ValueError(f"alpha={alpha}: the adapter's scale must be above 0")
     if not 0<=dropout<1: raise ValueError(f"dropout={dropout}: must be 0 or more, and below 1")
     if hasattr(model, 'peft_config'): raise ValueError(f"{_name(model)} has an adapter already: merge it first")
+    if _quantised(model)=='int8': raise ValueError(f"{_name(model)} is in int8, which is for use only: take the float model, or quantize_nf4 of it")
     config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=_choose(lora_targets(model), targets), modules_to_save=_head(model))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings('ignore', '`is_gradient_checkpointing`')   # peft asks for an old name
@@ -159,7 +168,7 @@ def _choose(names, targets):
     if lost: raise ValueError(f"targets: {lost[0]!r} is no Linear of this encoder; it has {', '.join(sorted({k.split('.')[-1] for k in names}))}")
     return names if targets is None else [k for k in names if any(fits(k, t) for t in targets)]
 
-# %% ../nbs/04_qlora.ipynb #70ac9ee3
+# %% ../nbs/04_qlora.ipynb #f77b51cc
 def merge(
     model, # from `add_lora`; left as it is
 ):         # a float model without peft or bitsandbytes in it
@@ -173,9 +182,7 @@ def merge(
     return _plain(_rebuild(base, new))
 
 def _merged(layer):
-    w,mask = _weight(layer.base_layer)+_delta(layer).detach(), _mask(layer.base_layer)
-    if mask is not None and w[~mask].any(): raise ValueError(f"the merge fills {int((w[~mask]!=0).sum())} pruned weights: the base was changed after it was masked")
-    return _linear(w, layer.base_layer)
+    return _linear(_weight(layer.base_layer)+_delta(layer).detach(), layer.base_layer)
 
 # %% ../nbs/04_qlora.ipynb #33260ca0
 @dataclass
@@ -184,7 +191,7 @@ class _Lora(TrainerCallback):
     alpha:float
     dropout:float
 
-# %% ../nbs/04_qlora.ipynb #23a0fe0a
+# %% ../nbs/04_qlora.ipynb #8fe3e740
 def qlora(
     model,                    # a trained classifier, or its folder or hub name; left as it is
     task,                     # a `Task`, or what `load_task` takes
@@ -206,18 +213,18 @@ def qlora(
 )->Trained:                   # with the merged model in float
     "Train adapters on a model in 4 bits, and merge them"
     task = load_task(task)
-    model = set_labels(_load(model, task), task)
+    model = set_labels(_rebuild(_load(model, task), {}), task)
     if getattr(model, 'new_head', False): raise ValueError(f"{_name(model)} has an untrained head: fine-tune it on {task.name} first")
-    if isinstance(teacher, (list,tuple)): raise ValueError("several teachers are given as a list: wrap them in hkd.multiagent.TeacherEnsemble")
-    if teacher is not None and not hasattr(teacher, 'teachers'): teacher = _load(teacher, task)
+    check_loss_args(loss, alpha, T, regression=task.is_regression)
     args = dict(training_args, learning_rate=learning_rate)
     plan = training_arguments(task, len(task.splits['train']), **args)
-    start = quantize_nf4(model.to(plan.device), double_quant) if quantize else _rebuild(model.to(plan.device), {})
+    model = model.to(plan.device)
+    start = quantize_nf4(model, double_quant) if quantize else model
     adapted = add_lora(start, r, lora_alpha, dropout, targets, plan.seed)
     kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
     return _train(adapted, task, teacher, kd, None, views, max_length, output_dir, args, [_Lora(lora_alpha, dropout)], merge)
 
-# %% ../nbs/04_qlora.ipynb #d88964e5
+# %% ../nbs/04_qlora.ipynb #63bb2383
 class Int8Linear(nn.Linear):
     "A Linear whose weight is kept in 8 bits, with a scale for each row"
     def __init__(self, layer):
@@ -233,7 +240,7 @@ def quantize_int8(
     model, # a float classifier; left as it is
 ):         # a copy on the same device
     "The encoder's Linears in int8 by rounding, no training"
-    if _in_4bit(model): raise ValueError(f"{_name(model)} is already in 4 bits: dequantize it first")
+    _check_float(model, 'use it as it is, or quantise the float model')
     return _rebuild(model, {l:Int8Linear(l) for l in map(model.get_submodule, lora_targets(model))}).requires_grad_(False)
 
 # %% ../nbs/04_qlora.ipynb #c3078ffe

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['HEARS', 'distill_chain', 'per_link']
 
-# %% ../nbs/02_successive.ipynb #e139e348
+# %% ../nbs/02_successive.ipynb #a05d079b
 import warnings
+from numbers import Integral
 from pathlib import Path
 from .data import load_task
 from .models import check_output, count_parameters, student_from_teacher
-from .training import Teachers, _load, distill
+from .training import DEFAULTS, Teachers, _load, distill
 
 # %% ../nbs/02_successive.ipynb #f898afeb
 HEARS = dict(
@@ -23,9 +24,9 @@ def _heard(hears):
     if hears not in HEARS: raise ValueError(f"hears={hears!r}: choose {', '.join(map(repr, HEARS))}, or give a function from the models so far to a teacher")
     return HEARS[hears]
 
-# %% ../nbs/02_successive.ipynb #c61d071b
+# %% ../nbs/02_successive.ipynb #60999222
 def distill_chain(
-    teacher,               # a model, or a folder or hub name; it must know the task
+    teacher,               # a model, a folder or hub name, or several as an ensemble; it must know the task
     students:list,         # in order: models, folders, or layers to cut from the model before, such as 3 or [0,2,5]
     task,                  # a task, or what `load_task` takes
     hears='previous',      # whom a link hears: 'previous', 'first' (as well), 'all', or a function from the models so far to a teacher
@@ -39,7 +40,7 @@ def distill_chain(
     before,links,each = [_load(teacher, task)], [], per_link(kw, n)
     for i,(s,args) in enumerate(zip(students, each), 1):
         try:
-            student = student_from_teacher(before[-1], s) if isinstance(s, (int,list)) else _load(s, task, reset_head=True, seed=args.get('seed', 0))
+            student = _cut(before[-1], s) if isinstance(s, (Integral,list,tuple)) else _load(s, task, reset_head=True, seed=args.get('seed', DEFAULTS['seed']))
             _say_if_larger(i, student, before[-1])
             links.append(distill(student, choose(before), task, output_dir=output_dir and Path(output_dir)/str(i), **args))
         except ValueError as e: raise ValueError(f"link {i}: {e}") from None
@@ -55,7 +56,12 @@ def per_link(
         if isinstance(v, list) and k not in ('layers','transfer') and len(v)!=n: raise ValueError(f"{k} has {len(v)} values for {n} links: give one for each, or a single one for all")
     return [{k:v[i] if isinstance(v, list) and k not in ('layers','transfer') else v for k,v in kw.items()} for i in range(n)]
 
+def _cut(teacher, layers):
+    if hasattr(teacher, 'teachers'): raise ValueError(f"layers={layers}: {teacher} has no layers to cut a student from; give a model")
+    return student_from_teacher(teacher, int(layers) if isinstance(layers, Integral) else list(layers))
+
 def _say_if_larger(i, student, teacher):
+    if hasattr(teacher, 'teachers'): return
     a,b = (count_parameters(m)['total'] for m in (student, teacher))
     if a>b: warnings.warn(f"link {i}: the student ({a:,} parameters) is larger than the model before it ({b:,})", stacklevel=3)
 

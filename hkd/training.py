@@ -7,7 +7,7 @@ __all__ = ['DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 't
            'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer',
            'training_arguments', 'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #68c49e7e
+# %% ../nbs/01b_training.ipynb #4201a2a1
 import dataclasses, difflib, hashlib, json, os, shutil, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from torch.nn import functional as F
 from fastcore.basics import listify
 from safetensors.torch import load_file, save_file
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, find_model, head_problem, load_model, processor_of, save_model, set_labels
+from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels
 from .masks import apply_masks, load_masks, mask_files, save_masks
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-# %% ../nbs/01b_training.ipynb #428d5188
+# %% ../nbs/01b_training.ipynb #b6113485
 def has_bf16()->bool:
     "Does this machine compute in bfloat16 at full speed?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -39,7 +39,7 @@ def _evaluating(model):
     was = model.training
     model.eval()
     try:
-        with torch.inference_mode(): yield
+        with torch.no_grad(): yield   # inference_mode would spoil what a model keeps for itself, as BEiT its positions
     finally: model.train(was)
 
 def _to(batch, device): return {k:v.to(device) for k,v in batch.items()}
@@ -136,7 +136,7 @@ def check_teacher(
     elif (b := _balanced(z, y)) < (floor := 100/task.num_labels)+5:
         raise ValueError(f"teacher {_name(teacher)}: balanced accuracy {b:.1f} % on select, where chance is {floor:.1f} %; fine-tune it on {task.name} first")
 
-# %% ../nbs/01b_training.ipynb #5bf31b4b
+# %% ../nbs/01b_training.ipynb #be776ba8
 class Teachers:
     "Several teachers heard as one: the mean of their softened probabilities"
     needs_labels,needs_classes = False,False # does `weigh` use them?
@@ -145,6 +145,10 @@ class Teachers:
     ):
         self.teachers = listify(teachers)
         if not self.teachers: raise ValueError("no teacher is given: name at least one")
+        if inner := [t for t in self.teachers if hasattr(t, 'teachers')]: raise ValueError(f"{inner[0]} is among the teachers: list its members instead")
+
+    def key(self): # what tells this combination from another: its settings and its code
+        return repr(self), _code(type(self).weigh), _code(type(self).combine)
 
     def weigh(self,
         z,    # logits (batch, teachers, classes)
@@ -156,7 +160,8 @@ class Teachers:
     def combine(self, z, y, T): # -> logits (batch, classes) that softened at T are the weighted mean of the teachers' probabilities
         w = self.weigh(z.float(), y)[...,None]
         if z.shape[-1]==1: return (w*z).sum(1)
-        return T*torch.logsumexp(w.log()+F.log_softmax(z.float()/T, -1), 1)
+        of_logits = (w*T*torch.logsumexp(z.float()/T, -1, keepdim=True)).sum(1)   # so that one teacher's logits come back as they are
+        return T*torch.logsumexp(w.log()+F.log_softmax(z.float()/T, -1), 1) + of_logits
 
     def __repr__(self): return f'{type(self).__name__}({len(self.teachers)} teachers)'
 
@@ -165,8 +170,7 @@ def _members(teacher, task):
     for t in getattr(teacher, 'teachers', [teacher]): yield _load(t, task)
 
 def _load(model, task, **kw):
-    "A model as it is, or from its folder with the masks that stand beside it"
-    return load_masks(load_model(model, task, **kw), find_model(model)) if isinstance(model, (str, Path)) else model
+    return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model
 
 # %% ../nbs/01b_training.ipynb #f16aa78b
 class TrainSet(torch.utils.data.Dataset):
@@ -257,7 +261,7 @@ def _check_same_inputs(student, teacher, intermediate, layers):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #bd950157
+# %% ../nbs/01b_training.ipynb #35c13ad4
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, combine=None, # `combine` makes one answer of several, see `Teachers`
@@ -319,8 +323,12 @@ class KDTrainer(Trainer):
         if self.projectors is not None and len(opt.param_groups)<3: opt.add_param_group(dict(params=list(self.projectors.parameters())))
         return opt
 
-    def save_model(self, *args, **kw):
-        with _quiet(): super().save_model(*args, **kw)
+    def save_model(self, output_dir=None, *args, **kw): # the first thing a checkpoint gets; trainer_state.json is the last
+        with _quiet(): super().save_model(output_dir, *args, **kw)
+        if not self.args.should_save: return
+        folder = Path(output_dir or self.args.output_dir)
+        save_masks(self.model, folder)
+        if self.projectors is not None: save_file(self.projectors.state_dict(), folder/'projectors.safetensors')
 
     def _restore(self, folder):
         "The weights and masks of a checkpoint, by the names the model has in memory, all of them"
@@ -331,12 +339,6 @@ class KDTrainer(Trainer):
 
     def _load_best_model(self): self._restore(self.state.best_model_checkpoint)
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None): self._restore(resume_from_checkpoint)
-
-    def _save_checkpoint(self, *args, **kw):
-        super()._save_checkpoint(*args, **kw)
-        folder = Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}'
-        if self.args.should_save: save_masks(self.model, folder)
-        if self.projectors is not None and self.args.should_save: save_file(self.projectors.state_dict(), folder/'projectors.safetensors')
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -431,7 +433,7 @@ class Trained:
 
     def __repr__(self): return f"Trained({', '.join(f'{s} {next(iter(m.values())):.1f}' for s,m in self.metrics.items())}; {self.steps} steps, {self.seconds:.0f} s)"
 
-# %% ../nbs/01b_training.ipynb #47d16349
+# %% ../nbs/01b_training.ipynb #fdd5073d
 class _Folder:
     "An output folder: found finished, or filled by way of `NAME.partial`"
     def __init__(self, path, key):
@@ -464,10 +466,15 @@ class _Folder:
             start = time.time()
             try: yield self.partial
             except BaseException:   # with nothing to go on from, nothing stays
-                if get_last_checkpoint(self.partial): self._note(self.spent+time.time()-start)
+                if _last_whole(self.partial): self._note(self.spent+time.time()-start)
                 else: shutil.rmtree(self.partial)
                 raise
             shutil.rmtree(self.partial)
+
+def _last_whole(folder):
+    "The last checkpoint that was written to its end; what came after it is removed"
+    while (last := get_last_checkpoint(folder)) and not _read_run(Path(last)/'trainer_state.json'): shutil.rmtree(last)
+    return last
 
 def _read_run(file):
     "What a run wrote down of itself; {} if nothing can be read"
@@ -487,7 +494,7 @@ def _train_set(model, task, extra, views, max_length):
 
 def _metrics(model, task, max_length): return {s:evaluate(model, task, s, max_length=max_length) for s in task.splits if s!='train'}
 
-# %% ../nbs/01b_training.ipynb #8e8e7a06
+# %% ../nbs/01b_training.ipynb #f800e624
 def _teaching(teacher, task, extra, views, max_length, device):
     "What a teacher says to the training set, checked; and how several are made one"
     def hear(t):
@@ -496,22 +503,32 @@ def _teaching(teacher, task, extra, views, max_length, device):
     answers = list(map(hear, _members(teacher, task)))   # `map` lets go of a model before the next is loaded
     return (SeveralAnswers(answers), teacher.combine) if hasattr(teacher, 'teachers') else (answers[0], None)
 
+def _check_teaching(teacher, task, kd, extra):
+    "Refuse before any teacher runs"
+    if isinstance(teacher, (list,tuple)): raise ValueError("several teachers are given as a list: wrap them in hkd.multiagent.TeacherEnsemble")
+    check_loss_args(**{k:v for k,v in kd.items() if k!='layers'}, regression=task.is_regression)
+    if extra is not None and kd['loss'] in NEEDS_LABELS: raise ValueError(f"loss={kd['loss']!r} needs labels, which a transfer set hasn't; use 'soft'")
+    if not hasattr(teacher, 'teachers'): return
+    if kd.get('intermediate'): raise ValueError(f"intermediate={kd['intermediate']!r} compares layers with those of one teacher: give a single one, or leave it out")
+    if extra is not None and teacher.needs_labels: raise ValueError(f"{teacher} weighs its teachers by the labels, which a transfer set hasn't: choose other weights")
+    if task.is_regression and teacher.needs_classes: raise ValueError(f"{teacher} weighs its teachers by their probabilities, but {task.name} asks for a number: choose 'mean' or a list of weights")
+
 def _teacher_key(teacher, task):
     if teacher is None: return None
     keys = list(map(content_hash, _members(teacher, task)))
-    return _hash(*keys, teacher) if hasattr(teacher, 'teachers') else keys[0]
+    return _hash(*keys, *teacher.key()) if hasattr(teacher, 'teachers') else keys[0]
 
-# %% ../nbs/01b_training.ipynb #b8d3178f
+# %% ../nbs/01b_training.ipynb #fee10f4d
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
     with (_Stop() if folder.path else nullcontext()) as stop:
         if stop: trainer.add_callback(stop)
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(trainer.args.output_dir))
+        trainer.train(resume_from_checkpoint=_last_whole(trainer.args.output_dir))
     for k in ('forward','_original_forward'): vars(trainer.model).pop(k, None) # accelerate leaves its autocast on the model
     if stop and stop.signum:
-        raise Interrupted(stop.signum, f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, saved in {folder.partial}; the same command goes on")
+        raise Interrupted(stop.signum, f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, saved in {folder.partial}; start it again in the same way to go on")
 
 def _epochs(args, n): # how many are begun
     return int(np.ceil(args.max_steps*args.train_batch_size*args.gradient_accumulation_steps/n if args.max_steps>0 else args.num_train_epochs))
@@ -522,6 +539,9 @@ def _train(model, task, teacher=None, kd=None, transfer=None, views=4, max_lengt
     "Train a model on a task, under a teacher or without"
     start,task,kd = time.time(), load_task(task), kd or {}
     extra = load_transfer(transfer, task) if transfer is not None else None
+    if teacher is not None:
+        _check_teaching(teacher, task, kd, extra)
+        if not hasattr(teacher, 'teachers'): teacher = _load(teacher, task)
     n = len(task.splits['train'])+len(extra or ())
     args = training_arguments(task, n, **(training_args or {}))
     set_labels(model, task, reset_head=True, seed=args.seed)
@@ -547,20 +567,22 @@ def _train(model, task, teacher=None, kd=None, transfer=None, views=4, max_lengt
 def _saved_metrics(done, task, folder, max_length):
     "Measured on what is saved, loaded again"
     with tempfile.TemporaryDirectory(dir=folder.partial) as d:
-        return _metrics(_load(save_model(done.model, Path(d)/'model', mask_files(done.model)), task), task, max_length)
+        return _metrics(_load(save_model(done.model, Path(d)/'model'), task), task, max_length)
 
 def _save(done, task, folder, teacher, kd, args):
-    "Save a finished run: the checkpoint with its metrics and masks"
+    "Save a finished run: the checkpoint with its metrics"
     kept = dict(format=1, key=folder.key, task=task.name, teacher=teacher, kd={k:str(v) if callable(v) else v for k,v in kd.items()},
                 learning_rate=args.learning_rate, epochs=args.num_train_epochs, batch_size=args.train_batch_size*args.gradient_accumulation_steps, seed=args.seed,
                 metrics=done.metrics, history=done.history, seconds=done.seconds, steps=done.steps)
-    save_model(done.model, folder.path, files={'metrics.json':json.dumps(kept, indent=1), **mask_files(done.model)})
+    save_model(done.model, folder.path, files={'metrics.json':json.dumps(kept, indent=1)})
     return folder.load(task)
 
-def _code(f): # a loss of the user's own: what it does, not only what it is called
+def _code(f): # a function of the user's own: what it does, not only what it is called
     c = getattr(f, '__code__', None)
     if c is None: raise ValueError(f"loss={f!r}: give a plain function, so that a run can be told from another")
-    return _hash(c.co_code, c.co_consts, c.co_names, [o.cell_contents for o in f.__closure__ or ()], f.__defaults__)
+    return _hash(*_inside(c), [o.cell_contents for o in f.__closure__ or ()], f.__defaults__)
+
+def _inside(c): return c.co_code, [_inside(k) if hasattr(k, 'co_code') else k for k in c.co_consts], c.co_names
 
 def _run_key(model, task, teacher, kd, extra, views, max_length, training_args, callbacks=()):
     kd = {k:_code(v) if callable(v) else v for k,v in kd.items()}
@@ -582,13 +604,7 @@ def finetune(
     model = _load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(model, task, views=views, max_length=max_length, output_dir=output_dir, training_args=training_args)
 
-# %% ../nbs/01b_training.ipynb #f99064cf
-def _check_several(teacher, task, intermediate, transfer):
-    if intermediate: raise ValueError(f"intermediate={intermediate!r} compares layers with those of one teacher: give a single one, or leave it out")
-    if transfer is not None and teacher.needs_labels: raise ValueError(f"{teacher} weighs its teachers by the labels, which a transfer set hasn't: choose other weights")
-    if task.is_regression and teacher.needs_classes: raise ValueError(f"{teacher} weighs its teachers by their probabilities, but {task.name} asks for a number: choose 'mean' or a list of weights")
-
-# %% ../nbs/01b_training.ipynb #a1cf5bed
+# %% ../nbs/01b_training.ipynb #e03a32c6
 def distill(
     student,               # a model, or a folder or hub name; trained in place
     teacher,               # a model, or a folder or hub name; it must know the task
@@ -608,11 +624,6 @@ def distill(
     "Train a student on labels and on a teacher's answers"
     task = load_task(task)
     kd = dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers)
-    check_loss_args(loss, alpha, T, beta, intermediate, task.is_regression)
-    if transfer is not None and loss in NEEDS_LABELS: raise ValueError(f"loss={loss!r} needs labels, which a transfer set hasn't; use 'soft'")
-    if isinstance(teacher, (list,tuple)): raise ValueError("several teachers are given as a list: wrap them in hkd.multiagent.TeacherEnsemble")
-    if hasattr(teacher, 'teachers'): _check_several(teacher, task, intermediate, transfer)
-    else: teacher = _load(teacher, task)
     student = _load(student, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(student, task, teacher, kd, transfer, views, max_length, output_dir, training_args)
 

@@ -169,7 +169,7 @@ def rows(l):
     "All rows of a task"
     from hkd.masks import mask_sparsity
     from hkd.prune import prune, sparsity
-    from hkd.qlora import bytes_by_part, quantize_nf4
+    from hkd.qlora import quantize_nf4
     layers = f'{len(l.student)} layers'
     top = trained(l, 'teacher', 'teacher', teacher(l), None)
     kw = dict(teacher_row=top)
@@ -177,10 +177,9 @@ def rows(l):
     both = adapted_pruned(l)
     assert abs(sparsity(both.model)-.3) < .001 and mask_sparsity(both.model) == sparsity(both.model), 'the merge lost zeros'
     times = dict(zip(('student', 'zeros', 'removed'), latency([student(l).model, one_shot, removed], l)))
-    packed = lambda m: sum(v for k,v in bytes_by_part(m).items() if k not in ('adapter', 'optimiser'))
     def nf4(name, method, m, source):
         q = quantize_nf4(m)
-        return row(l, name, method, q, source, judged(l, q)['accuracy'], packed(q), **kw)
+        return row(l, name, method, q, source, judged(l, q)['accuracy'], bytes_of(q), **kw)
     kd, zeros, gone = f'{layers}, KD', '30 % zeros', 'neurons and heads removed'
     return [top,
         trained(l, f'{layers}, no KD', 'no-kd', alone(l), None, **kw),
@@ -201,9 +200,12 @@ def rows(l):
         trained(l, f'{gone}, trained on, no KD', 'control', recovered_alone(l), gone, **kw)]
 
 def bytes_of(model):
+    "On disk, as transformers saves it, with tokenizer or image processor"
     import tempfile
-    from hkd.models import save_model
-    with tempfile.TemporaryDirectory() as d: return spine.size(save_model(model, f'{d}/m'))
+    from hkd.models import _quiet, processor_of
+    with tempfile.TemporaryDirectory() as d, _quiet():
+        model.save_pretrained(d), processor_of(model).save_pretrained(d)
+        return spine.size(d)
 
 def write():
     "Everything into nbs/results/methods.json"

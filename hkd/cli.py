@@ -123,7 +123,7 @@ def _demo_one(modality, seed, quiet):
                  'size, MB':_size(r.model), 'seconds':r.seconds}) for n,r in runs.items()]
     return rows, _verdict(task, 'test', alone.model, taught.model)
 
-# %% ../nbs/08_cli.ipynb #c5c2ce52
+# %% ../nbs/08_cli.ipynb #3759a730
 def _verdict(task, split, alone, taught, **kw):
     "Which of two students is better, in one sentence"
     import numpy as np
@@ -134,16 +134,16 @@ def _verdict(task, split, alone, taught, **kw):
     test,diff = mcnemar(a, b), 100*(b.mean()-a.mean())
     who = 'the same with and without its teacher' if diff==0 else f"{abs(diff):.1f} points {'better' if diff>0 else 'worse'} with its teacher than without"
     sure = 'more than chance' if test.p<.05 else 'this could be chance'
-    return f"{task.name}: the student is {who} on {len(y)} {split} examples (only taught right {test.b01}, only alone right {test.b10}; McNemar p = {test.p:.3f}: {sure})."
+    return f"{task.name}: the student is {who} on {len(y)} {split} examples (only taught right {test.b01}, only alone right {test.b10}; McNemar p {'= %.3f' % test.p if test.p>=.001 else '< 0.001'}: {sure})."
 
-# %% ../nbs/08_cli.ipynb #47c5a4e4
+# %% ../nbs/08_cli.ipynb #4fb4d97e
 @app.command(epilog="Example: hkd demo --seed 1")
 def demo(
     task:Annotated[str, Option(help="text, image or both.")]='both',
     seed:Seed=0,
     as_json:Json=False,
 ):
-    "Watch a teacher teach a student, on data made on the spot (no network, about a minute)."
+    "Watch a teacher teach a student, on data made on the spot (no network, about two minutes)."
     if task not in ('text','image','both'): raise ValueError(f"--task {task}: choose text, image or both")
     rows,notes = [],[]
     for m in ('text','image') if task=='both' else (task,):
@@ -151,7 +151,7 @@ def demo(
         rows += r; notes.append(v)
     _show(rows, as_json, f'hkd demo, seed {seed}', notes, seed=seed)
 
-# %% ../nbs/08_cli.ipynb #371e94f2
+# %% ../nbs/08_cli.ipynb #b6f0764d
 @app.command(epilog="Example: hkd finetune google-bert/bert-base-uncased sst2 -o runs/teacher --lr 3e-5")
 def finetune(
     model:Model, task:TaskArg, output:Output,
@@ -162,7 +162,7 @@ def finetune(
     from hkd import training
     task = _task(task, columns, label, labels, metric)
     done = training.finetune(model, task, output, views=views, max_length=max_length, **_training(epochs, lr, batch_size, seed, more))
-    _show(_rows(output.name, done), as_json, f'{task.name}: {done.steps} steps, {done.seconds:.0f} s', [f"saved in {output}"], seconds=done.seconds, steps=done.steps, output=str(output))
+    _show(_rows(output.name, done), as_json, f'{done.steps} steps, {done.seconds:.0f} s', [str(task), f"saved in {output}"], seconds=done.seconds, steps=done.steps, output=str(output))
 
 # %% ../nbs/08_cli.ipynb #92787929
 def _student(teacher, student, layers, task, seed):
@@ -228,7 +228,7 @@ def evaluate(
     if 'accuracy' in m: m['95 % interval'] = '{:.1f} to {:.1f}'.format(*report.wilson(round(m['accuracy']*m['n']/100), m['n']))
     _show([dict(model=Path(model).name, task=task.name, split=split, **m)], as_json)
 
-# %% ../nbs/08_cli.ipynb #f4583479
+# %% ../nbs/08_cli.ipynb #289191fb
 def _lines(p, columns):
     "The texts of a .txt file, one a line, or of a table"
     from hkd.data import LABEL_NAMES, find_columns, read_table
@@ -247,7 +247,9 @@ def _inputs(items, modality, columns=None):
         if modality=='image':
             if not p.exists(): raise FileNotFoundError(f"{x}: no such image")
             out += sorted(q for q in p.rglob('*') if q.suffix.lower() in IMAGES) if p.is_dir() else [p]
-        elif p.suffix.lower() in TABLES or p.suffix.lower()=='.txt' and p.is_file(): out += _lines(p, columns)
+        elif p.suffix.lower() in IMAGES: raise ValueError(f"{x}: an image, but the model reads texts; give texts, or a model for images")
+        elif p.suffix.lower() in (*TABLES,'.txt') and ' ' not in x and not p.is_file(): raise FileNotFoundError(f"{x}: no such file")
+        elif p.suffix.lower() in (*TABLES,'.txt') and p.is_file(): out += _lines(p, columns)
         elif x.strip(): out.append(x)
         else: raise ValueError("an empty text can't be classified; give at least a word")
     if not out: raise ValueError(f"{' '.join(items)}: nothing in it to classify; give texts or images")

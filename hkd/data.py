@@ -10,8 +10,8 @@ __all__ = ['SPLITS', 'METRICS', 'REGRESSION', 'TABLES', 'LABEL_NAMES', 'ID_NAMES
            'encode_labels', 'make_task', 'shared_contents', 'data_dir', 'load_task', 'load_transfer', 'demo_sentences',
            'demo_tokenizer', 'demo_leaves', 'demo_config', 'demo_task']
 
-# %% ../nbs/00_data.ipynb #a7fb7a5d
-import csv, gzip, hashlib, io, json, os, random, re, unicodedata, warnings
+# %% ../nbs/00_data.ipynb #ab50f68c
+import csv, gzip, hashlib, io, json, os, random, re, sys, unicodedata, warnings
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -238,7 +238,7 @@ def _no_bars(quiet=True):
     finally:
         if quiet: datasets.enable_progress_bars()
 
-# %% ../nbs/00_data.ipynb #5a35dc52
+# %% ../nbs/00_data.ipynb #a29b01c3
 def _tokenised(task, ds, tokenizer, max_length):
     if tokenizer.pad_token is None: raise ValueError(f"{type(tokenizer).__name__} has no padding token; set one, e.g. tokenizer.pad_token = tokenizer.eos_token")
     limit = min(max_length, tokenizer.model_max_length)
@@ -247,7 +247,7 @@ def _tokenised(task, ds, tokenizer, max_length):
         return {**out, 'length':[len(o) for o in out['input_ids']]}
     keys = [c for c in ds.column_names if c not in ('id','label')]
     key = hashlib.sha256(f'{fingerprint(ds)}{limit}{processor_key(tokenizer)}'.encode()).hexdigest()[:32]
-    with _no_bars(len(ds)<20_000):
+    with _no_bars(len(ds)<20_000 or not sys.stderr.isatty() and 'ipykernel' not in sys.modules):
         ds = ds.map(f, batched=True, remove_columns=keys, new_fingerprint=key, keep_in_memory=True, desc=f'tokenise {task.name}')
         return ds.rename_column('label','labels') if 'label' in ds.column_names else ds
 

@@ -8,8 +8,8 @@ __all__ = ['models_dir', 'find_model', 'modality_of', 'load_processor', 'process
            'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions', 'unk_rate', 'trim_vocab',
            'count_parameters', 'content_hash', 'layer_linears', 'class_for']
 
-# %% ../nbs/00a_models.ipynb #315fb74b
-import copy, functools, hashlib, json, logging, operator, os, re, shutil, tempfile
+# %% ../nbs/00a_models.ipynb #e93f7b75
+import copy, functools, hashlib, json, logging, operator, os, re, shutil, socket, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from urllib.parse import urlparse
+from huggingface_hub import constants
 from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from tokenizers import Tokenizer
@@ -54,7 +56,7 @@ def _check_folder(
         raise ValueError(f"{d} holds a config.json but no weights: model.safetensors is missing")
     return d
 
-# %% ../nbs/00a_models.ipynb #b8195743
+# %% ../nbs/00a_models.ipynb #127625b6
 def find_model(
     name:str|Path, # a folder, the name of a folder in `models_dir()`, or a hub name
 )->str:            # a checked local folder, or a hub name
@@ -68,7 +70,17 @@ def find_model(
     if (old := here.parent/f'.{here.name}.old').is_dir(): raise FileNotFoundError(f"{name} was being replaced when a run was stopped: its former state is {old}; rename it back")
     try: validate_repo_id(name)
     except HFValidationError: raise FileNotFoundError(f"No model folder {name}{_shelf_hint()}") from None
+    if not _hub_answers(): constants.HF_HUB_OFFLINE = True
     return name
+
+@functools.cache
+def _hub_answers():
+    "Is the hub there? Asked once and for three seconds, where its own library would try for half a minute"
+    url = urlparse(constants.ENDPOINT)
+    if any(k.lower() in ('http_proxy', 'https_proxy', 'all_proxy') for k in os.environ): return True   # who is behind a proxy can't be told so
+    try: socket.create_connection((url.hostname, url.port or 443), timeout=3).close()
+    except OSError: return False
+    return True
 
 def _shelf_hint():
     "What could have been meant"
@@ -126,12 +138,12 @@ def modality_of(
     raise ValueError(f"Model type {config.model_type!r} has no classifier for text or for images in transformers: "
                      "hkd takes models such as bert, roberta, distilbert, vit, deit, mobilenet_v2")
 
-# %% ../nbs/00a_models.ipynb #00550ea5
+# %% ../nbs/00a_models.ipynb #cfbc3543
 def _load_config(name, path):
     "A checkpoint's config, refused if it needs code of its own"
     with _naming(name): config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     if getattr(config, 'auto_map', None): raise ValueError(f"{name} brings Python code of its own (auto_map in its config), which is not run")
-    if getattr(config, 'quantization_config', None): raise ValueError(f"{name} is quantised: load_model reads float checkpoints only")
+    if getattr(config, 'quantization_config', None): raise ValueError(f"{name} is quantised: load_model reads float checkpoints only; keep the float model, or read it with transformers' from_pretrained")
     return config
 
 # %% ../nbs/00a_models.ipynb #9e92bf01
@@ -195,7 +207,7 @@ def _new_head(model, n, seed=0):
     if hasattr(model, 'num_labels'): model.num_labels = n
     model.new_head = True
 
-# %% ../nbs/00a_models.ipynb #1929a4c9
+# %% ../nbs/00a_models.ipynb #a3da9cb8
 def set_labels(
     model:PreTrainedModel, # changed in place
     task,                  # whose label names it takes
@@ -206,7 +218,7 @@ def set_labels(
     if (m := modality_of(model.config)) != task.modality:
         raise ValueError(f"Task {task.name!r} needs a model for {task.modality}, but {_called(model)} is one for {m}")
     if problem := head_problem(model, task):
-        if not reset_head: raise ValueError(f"{_called(model)}: {problem}; pass reset_head=True to start a new head")
+        if not reset_head: raise ValueError(f"{_called(model)}: {problem}; fine-tune it on this task first (in Python, reset_head=True starts a new head)")
         _new_head(model, task.num_labels, seed)
     model.config.id2label = dict(enumerate(task.labels or ['LABEL_0']))
     model.config.label2id = {l: i for i, l in model.config.id2label.items()}
@@ -325,13 +337,14 @@ def _swap(new, d):
     new.rename(d)
     shutil.rmtree(old, ignore_errors=True)
 
-# %% ../nbs/00a_models.ipynb #324bce28
+# %% ../nbs/00a_models.ipynb #71c52440
 def save_model(
     model:PreTrainedModel, # saved with its processor and label names
     dir:str|Path,          # a new folder, or an older checkpoint to be replaced
     files:dict=None,       # texts or bytes to stand beside it, by file name, such as metrics.json
 )->Path:                   # the folder
     "Save a checkpoint that is whole or not there, with the model's masks if it was pruned"
+    if getattr(model, 'is_quantized', False): raise ValueError(f"{_called(model)} is quantised: save_model writes float checkpoints; save the float model, or write it with model.save_pretrained")
     d = check_output(dir)
     processor, new = processor_of(model), d.parent/f'.{d.name}.new'
     shutil.rmtree(new, ignore_errors=True)

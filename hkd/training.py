@@ -7,8 +7,8 @@ __all__ = ['DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 't
            'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer',
            'training_arguments', 'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #4201a2a1
-import dataclasses, difflib, hashlib, json, os, shutil, signal, sys, tempfile, threading, time
+# %% ../nbs/01b_training.ipynb #9b9a8dff
+import dataclasses, difflib, hashlib, json, logging, os, shutil, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +120,7 @@ def teacher_logits(
     os.replace(f.name, file)
     return np.load(file, mmap_mode='r', allow_pickle=False)
 
-# %% ../nbs/01b_training.ipynb #37ff7cb2
+# %% ../nbs/01b_training.ipynb #d6930f93
 def _balanced(z, y): return 100*float(np.mean([(z.argmax(-1)[y==c]==c).mean() for c in np.unique(y)]))
 
 def check_teacher(
@@ -134,7 +134,7 @@ def check_teacher(
     if task.is_regression:
         if (r := score(task, z, y)['pearson']) < 10: raise ValueError(f"teacher {_name(teacher)}: its answers on select correlate {r:.1f} % with the labels; fine-tune it on {task.name} first")
     elif (b := _balanced(z, y)) < (floor := 100/task.num_labels)+5:
-        raise ValueError(f"teacher {_name(teacher)}: balanced accuracy {b:.1f} % on select, where chance is {floor:.1f} %; fine-tune it on {task.name} first")
+        raise ValueError(f"teacher {_name(teacher)}: balanced accuracy {b:.1f} % on select, where chance is {floor:.1f} %; train it on {task.name} first, or longer, or with another learning rate")
 
 # %% ../nbs/01b_training.ipynb #be776ba8
 class Teachers:
@@ -359,7 +359,7 @@ class _Each(TrainerCallback):
         apply_masks(self.trainer.model)
         if self.trainer.projectors is not None: self.trainer.projectors.zero_grad()
 
-# %% ../nbs/01b_training.ipynb #08c53060
+# %% ../nbs/01b_training.ipynb #6c17d810
 DEFAULTS = dict(num_train_epochs=3, per_device_train_batch_size=32, per_device_eval_batch_size=64, learning_rate=5e-5, warmup_steps=.06, weight_decay=.01, seed=42,
                 eval_strategy='epoch', save_strategy='epoch', save_total_limit=1, load_best_model_at_end=True, report_to='none', remove_unused_columns=False)
 
@@ -386,13 +386,16 @@ def training_arguments(
 
 def _near(word, known):
     "A hint at what may have been meant"
+    if word=='temperature': return 'the temperature is called T'
     close = difflib.get_close_matches(word, [k for k in known if k!='output_dir'], 3, .4)
     return f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
 
 def _shows_bars():
     return sys.stderr.isatty() or 'ipykernel' in sys.modules
 
-# %% ../nbs/01b_training.ipynb #39fac0ea
+# %% ../nbs/01b_training.ipynb #7f070695
+logging.getLogger('transformers.trainer_utils').addFilter(lambda r: 'mtime may not be reliable' not in r.getMessage()) # checkpoints are told by their number
+
 class _Bar(ProgressCallback):
     def on_log(self, args, state, control, logs=None, **kw):
         if self.training_bar is not None: self.training_bar.set_postfix({k:f'{logs[k]:.3f}' for k in ('ce','kd') if logs.get(k)})

@@ -168,12 +168,12 @@ def _choose(names, targets):
     if lost: raise ValueError(f"targets: {lost[0]!r} is no Linear of this encoder; it has {', '.join(sorted({k.split('.')[-1] for k in names}))}")
     return names if targets is None else [k for k in names if any(fits(k, t) for t in targets)]
 
-# %% ../nbs/04_qlora.ipynb #f77b51cc
+# %% ../nbs/04_qlora.ipynb #8d82c7c5
 def merge(
     model, # from `add_lora`; left as it is
 ):         # a float model without peft or bitsandbytes in it
     "Base weights, dequantised, plus the adapter within its mask; the trained head; the masks"
-    if not hasattr(model, 'peft_config'): raise ValueError(f"{_name(model)} has no adapter to merge: add_lora first")
+    if not hasattr(model, 'peft_config'): raise ValueError(f"{_name(model)} has no adapter to merge: add_lora gives it one (what qlora returns is merged already)")
     base,new = model.get_base_model(), {}
     for m in base.modules():
         if isinstance(m, LoraLayer): new[m] = _merged(m)

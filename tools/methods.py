@@ -188,7 +188,7 @@ def rows(l):
         trained(l, 'chain, second link', 'successive', chain(l)[1], 'chain, first link', **kw),
         trained(l, 'two teachers', 'multi-agent', multi(l), 'teacher', **kw),
         trained(l, f'{kd}, trained on', 'control', longer(l), kd, **kw),
-        row(l, zeros, 'prune', one_shot, kd, judged(l, one_shot)['accuracy'], spine.size(student(l).output_dir), **kw, **times['zeros']),
+        row(l, zeros, 'prune', one_shot, kd, judged(l, one_shot)['accuracy'], bytes_of(one_shot), **kw, **times['zeros']),
         trained(l, f'{zeros}, trained on', 'prune', pruned(l), zeros, **kw),
         nf4('NF4', 'qlora', fresh(l), kd),
         trained(l, 'QLoRA, merged', 'qlora', adapted(l), kd, **kw),

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['models_dir', 'find_model', 'modality_of', 'load_processor', 'processor_of', 'label_names', 'head_problem',
            'set_labels', 'image_size_of', 'load_model', 'convert_bin', 'check_output', 'save_model', 'encoder_layers',
-           'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions', 'unk_rate', 'trim_vocab',
-           'count_parameters', 'content_hash', 'layer_linears', 'class_for']
+           'pick_layers', 'copy_model', 'student_from_teacher', 'model_from_config', 'resize_positions', 'unk_rate',
+           'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears', 'class_for']
 
 # %% ../nbs/00a_models.ipynb #e93f7b75
 import copy, functools, hashlib, json, logging, operator, os, re, shutil, socket, tempfile
@@ -396,6 +396,16 @@ def _set_depth(config, ids):
     if stages := getattr(config, 'stage_names', None):                    # BEiT and DINOv2 also list their layers by name
         config.stage_names = stages[:1] + [f'stage{i+1}' for i in range(len(ids))]
         config.set_output_features_output_indices(out_features=None, out_indices=None)
+
+# %% ../nbs/00a_models.ipynb #54b959f5
+def copy_model(
+    model:PreTrainedModel, # left as it is
+    new:dict=None,         # part of it (a layer, say) -> what stands in its place in the copy
+)->PreTrainedModel:        # a copy that shares its processor
+    "A deep copy, with other parts in the place of some"
+    memo = {id(old): part for old, part in (new or {}).items()}
+    if (p := getattr(model, 'processor', None)) is not None: memo[id(p)] = p
+    return copy.deepcopy(model, memo)
 
 # %% ../nbs/00a_models.ipynb #a834cf73
 def student_from_teacher(

@@ -6,7 +6,7 @@
 __all__ = ['prunable', 'prune', 'sparsity_by_layer', 'sparsity', 'make_permanent', 'sensitivity', 'CubicSchedule',
            'prune_and_recover', 'importance', 'remove_neurons', 'remove_heads']
 
-# %% ../nbs/05_prune.ipynb #846e1f13
+# %% ../nbs/05_prune.ipynb #8ccf0fc9
 import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from .data import Collator, Task, load_task, prepare
 from .kd_losses import check_loss_args
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
-from .models import class_for, encoder_layers, layer_linears, processor_of
+from .models import class_for, copy_model, encoder_layers, layer_linears, processor_of
 from .training import DEFAULTS, Trained, _device, _load, _to, _train, evaluate
 from transformers import TrainerCallback
 
@@ -194,7 +194,7 @@ class CubicSchedule(TrainerCallback):
         if first<t<last and (t-first)%self.every==0 or t==last: prune(model, self.at(t, state.max_steps), self.scope)
         if t==last: state.best_metric = state.best_global_step = state.best_model_checkpoint = None
 
-# %% ../nbs/05_prune.ipynb #47015b4b
+# %% ../nbs/05_prune.ipynb #70eeabc2
 def prune_and_recover(
     model,               # a model, or a folder or hub name; left as it is
     task:Task,           # a task, or what `load_task` takes
@@ -215,14 +215,10 @@ def prune_and_recover(
     task,schedule = load_task(task), _schedule(schedule, amount, scope, pattern)
     kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
     check_loss_args(loss, alpha, T, regression=task.is_regression)
-    model = _a_copy(_load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed'])))
+    model = copy_model(_load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed'])))
     if schedule is None: prune(model, amount, scope, pattern)
     else: _check_float(prunable(model))
     return _train(model, task, teacher, kd, None, views, max_length, output_dir, training_args, callbacks=[schedule] if schedule else [])
-
-def _a_copy(model): # the processor is shared
-    p = getattr(model, 'processor', None)
-    return copy.deepcopy(model, {} if p is None else {id(p):p})
 
 def _schedule(schedule, amount, scope, pattern):
     if schedule is None: return None

@@ -6,7 +6,7 @@
 __all__ = ['nf4_levels', 'lora_targets', 'NF4Linear', 'quantize_nf4', 'dequantize', 'MaskedLora', 'add_lora', 'merge', 'qlora',
            'Int8Linear', 'quantize_int8', 'logical_parameters', 'bytes_by_part']
 
-# %% ../nbs/04_qlora.ipynb #66ca4840
+# %% ../nbs/04_qlora.ipynb #d1637ec2
 import copy, warnings
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ from fastcore.basics import listify
 from .data import load_task
 from .kd_losses import check_loss_args
 from .masks import attach_mask
-from .models import set_labels   # before bitsandbytes, whose hint about kernels it silences
-from .training import Trained, _load, _train, training_arguments
+from .models import copy_model, set_labels   # before bitsandbytes, whose hint about kernels it silences
+from .training import Trained, _load, _name, _train, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
@@ -62,16 +62,7 @@ def _nf4(layer, double_quant):
 def _weight(layer): # in float, 4-bit or not
     return bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state) if isinstance(layer, bnb.nn.Linear4bit) else layer.weight.detach().clone()
 
-# %% ../nbs/04_qlora.ipynb #befc9026
-def _rebuild(
-    model,    # left as it is
-    new:dict, # layer -> its replacement
-):            # a copy, in eval mode
-    "A copy with other layers in the place of some; the processor is shared"
-    memo = {id(old):l for old,l in new.items()}
-    if (p := getattr(model, 'processor', None)) is not None: memo[id(p)] = p
-    return copy.deepcopy(model, memo).eval()
-
+# %% ../nbs/04_qlora.ipynb #cbc80e6a
 def _quantised(model):
     "'4 bits', 'int8', or None"
     linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
@@ -83,7 +74,7 @@ def _check_float(model, what):
 
 def _name(model): return getattr(model.config, '_name_or_path', '') or type(model).__name__
 
-# %% ../nbs/04_qlora.ipynb #015dede6
+# %% ../nbs/04_qlora.ipynb #c0752ddd
 def quantize_nf4(
     model,                   # a float classifier, with or without masks; left as it is
     double_quant:bool=False, # store the absmax of each block in 8 bits
@@ -91,20 +82,20 @@ def quantize_nf4(
     "The encoder's Linears in NF4; embeddings, norms, pooler and head stay in float"
     _check_float(model, 'use it as it is, or quantise the float model')
     names = lora_targets(model)
-    new = _rebuild(model, {l:_nf4(l, double_quant) for l in map(model.get_submodule, names)})
+    new = copy_model(model, {l:_nf4(l, double_quant) for l in map(model.get_submodule, names)})
     rest = [k for k,m in model.named_modules() if isinstance(m, nn.Linear) and k not in names]
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=double_quant, llm_int8_skip_modules=rest)
     new.hf_quantizer, new.config.quantization_config = AutoHfQuantizer.from_config(config), config
     new.is_quantized = new.is_loaded_in_4bit = True
     new.quantization_method = config.quant_method
-    return new.requires_grad_(False)
+    return new.eval().requires_grad_(False)
 
-# %% ../nbs/04_qlora.ipynb #26df4af6
+# %% ../nbs/04_qlora.ipynb #b701fd45
 def dequantize(
     model, # in 4 bits, without adapters; left as it is
 ):         # a float copy on the same device
     "Ordinary Linears that hold exactly the NF4 values, masks kept"
-    return _plain(_rebuild(model, {l:_linear(_weight(l), l) for l in model.modules() if isinstance(l, bnb.nn.Linear4bit)}))
+    return _plain(copy_model(model, {l:_linear(_weight(l), l) for l in model.modules() if isinstance(l, bnb.nn.Linear4bit)}))
 
 def _linear(w, like): # a float weight, with another layer's bias and mask
     new = nn.Linear(w.shape[1], w.shape[0], like.bias is not None, device='meta')
@@ -116,7 +107,7 @@ def _plain(model):
     "A float model that no longer passes for a 4-bit one, in place"
     for k in ('hf_quantizer', 'is_quantized', 'is_loaded_in_4bit', 'quantization_method', 'quantization_config'):
         for o in (model, model.config): vars(o).pop(k, None)
-    return model.requires_grad_(True)
+    return model.eval().requires_grad_(True)
 
 # %% ../nbs/04_qlora.ipynb #51fe90cb
 def _delta(layer, name='default'): # a layer with an adapter -> what the adapter adds to the weight
@@ -168,7 +159,7 @@ def _choose(names, targets):
     if lost: raise ValueError(f"targets: {lost[0]!r} is no Linear of this encoder; it has {', '.join(sorted({k.split('.')[-1] for k in names}))}")
     return names if targets is None else [k for k in names if any(fits(k, t) for t in targets)]
 
-# %% ../nbs/04_qlora.ipynb #8d82c7c5
+# %% ../nbs/04_qlora.ipynb #8c99a8a6
 def merge(
     model, # from `add_lora`; left as it is
 ):         # a float model without peft or bitsandbytes in it
@@ -179,7 +170,7 @@ def merge(
         if isinstance(m, LoraLayer): new[m] = _merged(m)
         elif isinstance(m, ModulesToSaveWrapper): new[m] = copy.deepcopy(m.modules_to_save['default'])
         elif isinstance(m, bnb.nn.Linear4bit): new[m] = _linear(_weight(m), m)   # no target of the adapter
-    return _plain(_rebuild(base, new))
+    return _plain(copy_model(base, new))
 
 def _merged(layer):
     return _linear(_weight(layer.base_layer)+_delta(layer).detach(), layer.base_layer)
@@ -191,7 +182,7 @@ class _Lora(TrainerCallback):
     alpha:float
     dropout:float
 
-# %% ../nbs/04_qlora.ipynb #8fe3e740
+# %% ../nbs/04_qlora.ipynb #759cc321
 def qlora(
     model,                    # a trained classifier, or its folder or hub name; left as it is
     task,                     # a `Task`, or what `load_task` takes
@@ -213,7 +204,7 @@ def qlora(
 )->Trained:                   # with the merged model in float
     "Train adapters on a model in 4 bits, and merge them"
     task = load_task(task)
-    model = set_labels(_rebuild(_load(model, task), {}), task)
+    model = set_labels(copy_model(_load(model, task)).eval(), task)
     if getattr(model, 'new_head', False): raise ValueError(f"{_name(model)} has an untrained head: fine-tune it on {task.name} first")
     check_loss_args(loss, alpha, T, regression=task.is_regression)
     args = dict(training_args, learning_rate=learning_rate)
@@ -224,7 +215,7 @@ def qlora(
     kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
     return _train(adapted, task, teacher, kd, None, views, max_length, output_dir, args, [_Lora(lora_alpha, dropout)], merge)
 
-# %% ../nbs/04_qlora.ipynb #63bb2383
+# %% ../nbs/04_qlora.ipynb #fe5cf490
 class Int8Linear(nn.Linear):
     "A Linear whose weight is kept in 8 bits, with a scale for each row"
     def __init__(self, layer):
@@ -241,7 +232,7 @@ def quantize_int8(
 ):         # a copy on the same device
     "The encoder's Linears in int8 by rounding, no training"
     _check_float(model, 'use it as it is, or quantise the float model')
-    return _rebuild(model, {l:Int8Linear(l) for l in map(model.get_submodule, lora_targets(model))}).requires_grad_(False)
+    return copy_model(model, {l:Int8Linear(l) for l in map(model.get_submodule, lora_targets(model))}).eval().requires_grad_(False)
 
 # %% ../nbs/04_qlora.ipynb #c3078ffe
 def logical_parameters(model)->int:

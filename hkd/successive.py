@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['HEARS', 'distill_chain', 'per_link']
 
-# %% ../nbs/02_successive.ipynb #a05d079b
+# %% ../nbs/02_successive.ipynb #8f3c228c
 import warnings
 from numbers import Integral
 from pathlib import Path
 from .data import load_task
-from .models import check_output, count_parameters, student_from_teacher
+from .models import count_parameters, student_from_teacher
 from .training import DEFAULTS, Teachers, _load, distill
 
 # %% ../nbs/02_successive.ipynb #f898afeb

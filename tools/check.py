@@ -11,7 +11,7 @@ from links import ROOT, settings
 CFG = settings()
 NBS, LIB = ROOT/CFG['nbs_path'], ROOT/CFG['lib_path']
 PY, BIN = sys.executable, Path(sys.executable).parent
-NB_SECONDS, HELP_SECONDS = 480, .5
+NB_SECONDS, HELP_SECONDS = 300, .5
 IMAGE_KB, FILE_KB = 200, 1500
 ENV = {**os.environ, 'HF_HUB_OFFLINE':'1', 'HF_DATASETS_OFFLINE':'1', 'TOKENIZERS_PARALLELISM':'false', 'OMP_NUM_THREADS':'1',
        'MKL_NUM_THREADS':'1', 'PYTHONPATH':str(ROOT), 'PYTHONWARNINGS':'ignore', 'PIP_DISABLE_PIP_VERSION_CHECK':'1'}

@@ -43,7 +43,8 @@ def cut(l, layers):
     from hkd.models import student_from_teacher
     return student_from_teacher(pretrained(l), list(layers))
 
-def args(l, steps, **kw): return dict(learning_rate=l.lr or spine.best_lr('kd'), per_device_train_batch_size=l.batch, max_steps=steps, eval_strategy='steps', eval_steps=steps//3, save_strategy='steps', save_steps=steps//3, seed=SEED, **kw)
+def lr(l): return l.lr or spine.best_lr('kd')
+def args(l, steps, **kw): return dict(learning_rate=lr(l), per_device_train_batch_size=l.batch, max_steps=steps, eval_strategy='steps', eval_steps=steps//3, save_strategy='steps', save_steps=steps//3, seed=SEED, **kw)
 def out(l, name): return RUNS/l.name/name
 
 @cache
@@ -88,13 +89,13 @@ def multi(l):
 
 # What is done to the student afterwards: each stage trains for `more` steps under the teacher, and so does the control, dense and in float
 
-def later(l, lr=None): return {**args(l, l.more), 'learning_rate': lr or (l.lr or spine.best_lr('kd'))/2}
+def later(l, rate=None): return {**args(l, l.more), 'learning_rate': rate or lr(l)/2}
 
 @cache
 def longer(l):
     "The control: the same student, dense, trained on for as many steps"
-    from hkd.training import distill, _load
-    return distill(_load(student(l).output_dir, task(l)), teacher(l).model, task(l), output_dir=out(l, 'longer'), **spine.KD, **later(l))
+    from hkd.training import distill
+    return distill(fresh(l), teacher(l).model, task(l), output_dir=out(l, 'longer'), **spine.KD, **later(l))
 
 @cache
 def pruned(l):
@@ -102,8 +103,8 @@ def pruned(l):
     return prune_and_recover(fresh(l), task(l), .3, teacher=teacher(l).model, output_dir=out(l, 'prune'), **spine.KD, **later(l))
 
 def fresh(l, run=student):
-    from hkd.training import _load
-    return _load(run(l).output_dir, task(l))
+    from hkd.models import load_model
+    return load_model(run(l).output_dir, task(l))
 
 @cache
 def adapted(l, run=student, name='qlora'):

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     'qlora':        'data models kd_losses masks training',
     'prune':        'data models kd_losses masks training',
     'artifact':     'models masks qlora',
-    'report':       'data training artifact',
+    'report':       'data models training qlora artifact',
     'recipe':       '',
     'pipeline':     'data models kd_losses masks training successive multiagent qlora prune artifact report recipe',
     'bert_results': 'pipeline',

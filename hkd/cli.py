@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'TaskArg', 'Output', 'Epochs', 'Lr', 'Batch', 'Seed', 'Length', 'Views', 'Set', 'Columns', 'Label',
-           'Labels', 'Metric', 'Json', 'OWN', 'demo', 'finetune', 'distill', 'evaluate', 'predict', 'main']
+           'Labels', 'Metric', 'Engine', 'Json', 'OWN', 'Runs', 'SHOWN', 'BENCH', 'run', 'report', 'demo', 'recipes',
+           'finetune', 'distill', 'evaluate', 'predict', 'bench', 'export', 'main']
 
-# %% ../nbs/08_cli.ipynb #a44fddee
-import json, os, re, sys, traceback
+# %% ../nbs/08_cli.ipynb #32f65196
+import json, os, re, shlex, sys, traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,11 @@ class _Commands(TyperGroup):
         try: return super().invoke(ctx)
         except KeyboardInterrupt as e: raise _Stopped(str(e) or 'stopped', getattr(e, 'code', 130)) from None
 
-# %% ../nbs/08_cli.ipynb #02806ac4
+# %% ../nbs/08_cli.ipynb #fea24df4
 app = typer.Typer(name='hkd', cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', context_settings=dict(help_option_names=['-h','--help']),
                   epilog="Start with [bold]hkd demo[/bold]. Each command has its own help: [bold]hkd distill --help[/bold].")
 
-Model   = Annotated[str, Argument(help="A checkpoint folder, a name in $HKD_MODELS, or a hub name.", show_default=False)]
+Model   = Annotated[str, Argument(help="A checkpoint or artifact folder, a name in $HKD_MODELS, or a hub name.", show_default=False)]
 TaskArg = Annotated[str, Argument(metavar='TASK', help="sst2, beans or another GLUE task; demo-text, demo-image; a table, a folder of tables or of images; a hub data set.", show_default=False)]
 Output  = Annotated[Path, Option('-o', '--output', help="New folder for the trained model.", show_default=False)]
 Epochs  = Annotated[float, Option(help="Passes over the training data.")]
@@ -41,6 +42,7 @@ Columns = Annotated[str, Option(help="A table's input columns, comma between two
 Label   = Annotated[str, Option(help="A table's label column.", show_default=False)]
 Labels  = Annotated[str, Option(help="Label names in order, comma between.", show_default=False)]
 Metric  = Annotated[str, Option(help="accuracy, f1, matthews; pearson or spearman for regression.", show_default=False)]
+Engine  = Annotated[str, Option(help="For an artifact: torch, bnb or onnx.", show_default='torch')]
 Json    = Annotated[bool, Option('--json', help="One JSON object instead of a table.")]
 
 # %% ../nbs/08_cli.ipynb #216f891b
@@ -98,58 +100,153 @@ def _rows(name, done):
     about = dict(model=name, parameters=sum(p.numel() for p in done.model.parameters()), **{'size, MB':_size(done.model)})
     return [dict(about, split=s, **m) for s,m in done.metrics.items()]
 
-# %% ../nbs/08_cli.ipynb #83a357e9
-def _demo_models(modality, seed):
-    "The demo's task and its models, all from random weights"
-    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
-    from hkd.data import demo_config, demo_task, demo_tokenizer
-    from hkd.models import model_from_config
-    processor = demo_tokenizer() if modality=='text' else ViTImageProcessorPil(size=dict(height=32, width=32))
-    task = demo_task(modality)
-    return task, lambda role, i=0: model_from_config(demo_config(modality, role), task, processor, seed=seed+i)
+# %% ../nbs/08_cli.ipynb #13cda932
+def _recipes(name, task, teacher, student, layers, run, seeds, settings):
+    "Recipes with what the command line changes in them"
+    from dataclasses import replace
+    from hkd.recipe import changed, find_recipes
+    found = find_recipes(name)
+    if run and len(found)>1: raise ValueError(f"--name {run}: {name} is {len(found)} recipes; run one of {', '.join(r.name for r in found)}")
+    given = [f'{k}={v!r}' for k,v in (('task', task), ('teacher.model', teacher), ('start.model', student), ('start.layers', _layers(layers))) if v is not None] + list(settings or ())
+    return [replace(changed(r, *given), name=run or r.name, seeds=list(seeds or r.seeds)) for r in found]
 
-def _demo_one(modality, seed, quiet):
-    "Teacher, student alone, student taught: rows and the verdict"
-    from hkd.data import DEMO_TRAINING
-    from hkd.training import distill, finetune
-    args = {r:dict(a, seed=seed, bf16=False) for r,a in DEMO_TRAINING[modality].items()}
-    task,make = _demo_models(modality, seed)
-    _said(f"{task!r}", quiet)
-    _said("  1 of 3  training the teacher", quiet);          teacher = finetune(make('teacher'), task, **args['teacher'])
-    _said("  2 of 3  training the student alone", quiet);    alone = finetune(make('student', 1), task, **args['student'])
-    _said("  3 of 3  training the student with its teacher", quiet); taught = distill(make('student', 1), teacher.model, task, alpha=.9, **args['student'])
-    runs = {'teacher':teacher, 'student alone':alone, 'student taught':taught}
-    rows = [dict(task=task.name, model=n, layers=r.model.config.num_hidden_layers, parameters=sum(p.numel() for p in r.model.parameters()), **{'test accuracy':r.metrics['test']['accuracy'],
-                 'size, MB':_size(r.model), 'seconds':r.seconds}) for n,r in runs.items()]
-    return rows, _verdict(task, 'test', alone.model, taught.model)
+def _layers(text):
+    "3, or 0,2,5"
+    if text is None: return None
+    try: ids = [int(i) for i in text.split(',')]
+    except ValueError: raise ValueError(f"--layers {text}: give a number such as 3, or layers such as 0,2,5") from None
+    return ids if ',' in text else ids[0]
 
-# %% ../nbs/08_cli.ipynb #3759a730
-def _verdict(task, split, alone, taught, **kw):
-    "Which of two students is better, in one sentence"
-    import numpy as np
-    from hkd.report import mcnemar
-    from hkd.training import predict_logits
-    y = np.asarray(task.split(split)['label'])
-    a,b = (predict_logits(m, task, split, **kw).argmax(-1)==y for m in (alone, taught))
-    test,diff = mcnemar(a, b), 100*(b.mean()-a.mean())
-    who = 'the same with and without its teacher' if diff==0 else f"{abs(diff):.1f} points {'better' if diff>0 else 'worse'} with its teacher than without"
-    sure = 'more than chance' if test.p<.05 else 'this could be chance'
-    return f"{task.name}: the student is {who} on {len(y)} {split} examples (only taught right {test.b01}, only alone right {test.b10}; McNemar p {'= %.3f' % test.p if test.p>=.001 else '< 0.001'}: {sure})."
+def _plan(recipe, runs):
+    "A recipe's stages as a table, with what is there already"
+    from hkd.recipe import check_folder, folder, kind, method, plan, teachers
+    check_folder(recipe, runs/recipe.name)
+    state = lambda f: 'done' if (f/'metrics.json').is_file() or (f/'manifest.json').is_file() else 'begun' if f.with_name(f'{f.name}.partial').is_dir() else 'to do'
+    return [dict(stage=folder(s, k), kind=kind(s), model=s.model, teacher=', '.join(teachers(s)) or None, method=method(recipe, s), steps=_length(s), state=state(runs/recipe.name/folder(s, k))) for s,k in plan(recipe)]
 
-# %% ../nbs/08_cli.ipynb #4fb4d97e
-@app.command(epilog="Example: hkd demo --seed 1")
-def demo(
-    task:Annotated[str, Option(help="text, image or both.")]='both',
-    seed:Seed=0,
+def _length(s): return None if not hasattr(s, 'epochs') else f'{s.steps} steps' if s.steps else f'{s.epochs:g} epochs'
+
+# %% ../nbs/08_cli.ipynb #393849ee
+Runs = Annotated[Path, Option('--runs', help="The folder that holds the runs.")]
+
+@app.command(epilog="Examples: hkd run demo; hkd run bert --seeds 0 1 2; hkd run bert --teacher my-bert --task reviews.tsv --name mine")
+def run(
+    recipe:Annotated[str, Argument(help="A recipe's name (hkd recipes lists them) or a .toml file.", show_default=False)],
+    task:Annotated[str, Option(help="Another task, as for finetune.", show_default=False)]=None,
+    teacher:Annotated[str, Option(help="Another checkpoint for the teacher to start from.", show_default=False)]=None,
+    student:Annotated[str, Option(help="Another checkpoint for the student to be cut from.", show_default=False)]=None,
+    layers:Annotated[str, Option(help="The student's layers: how many, or which (0,2,5).", show_default=False)]=None,
+    seeds:Annotated[list[int], Option(help="One or more: each trains what has no seed of its own.", show_default=False)]=None,
+    name:Annotated[str, Option(help="Name of the run's folder; left out: the recipe's.", show_default=False)]=None,
+    settings:Annotated[list[str], Option('--set', metavar='STAGE.FIELD=VALUE', help="Any field of any stage; may be repeated.")]=None,
+    runs:Runs=Path('runs'),
+    dry_run:Annotated[bool, Option('--dry-run', help="Check everything and show the stages; train nothing.")]=False,
     as_json:Json=False,
 ):
-    "Watch a teacher teach a student, on data made on the spot (no network, about two minutes)."
-    if task not in ('text','image','both'): raise ValueError(f"--task {task}: choose text, image or both")
-    rows,notes = [],[]
-    for m in ('text','image') if task=='both' else (task,):
-        r,v = _demo_one(m, seed, as_json)
-        rows += r; notes.append(v)
-    _show(rows, as_json, f'hkd demo, seed {seed}', notes, seed=seed)
+    "Take a teacher through a whole recipe to something to ship; goes on after any stop."
+    found = _recipes(recipe, task, teacher, student, layers, name, seeds, settings)
+    if dry_run: return _dry(found, runs, as_json)
+    records = [_run_one(r, runs, as_json) for r in found]
+    _show_records(records, [runs/r.name for r in found], as_json)
+
+def _dry(recipes, runs, as_json):
+    from hkd.pipeline import check_recipe
+    rows = []
+    for r in recipes:
+        rows += [dict(recipe=r.name, **row) for row in _plan(r, runs)]
+        check_recipe(r, _load(r))
+    _show(rows, as_json)
+
+def _load(recipe):
+    from hkd.data import load_task
+    return load_task(recipe.task, **recipe.data)
+
+def _run_one(recipe, runs, quiet):
+    "A run's record; one that is finished is read without loading PyTorch"
+    from hkd.recipe import check_folder, is_finished
+    folder = runs/recipe.name
+    check_folder(recipe, folder)
+    if is_finished(recipe, folder):
+        from hkd.report import load_results
+        _said(f"{folder} is finished: nothing to do", quiet)
+        return load_results(folder/'results.json')
+    from hkd.pipeline import run
+    return run(recipe, runs, say=lambda text: _said(text, quiet), command=_typed())
+
+_words = []   # of the command that is running
+
+def _typed(): return shlex.join(['hkd', *_words])
+
+# %% ../nbs/08_cli.ipynb #d3e824e0
+def _show_records(records, folders, as_json):
+    "Tables, and where the rest is"
+    if as_json: return print(json.dumps(dict(runs=[dict(folder=str(f), **r.data) for r,f in zip(records, folders)]), ensure_ascii=False))
+    from rich.console import Console
+    from rich.text import Text
+    from hkd.report import table
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    for r,f in zip(records, folders):
+        rows = [x for x in r if x.split==r.rows[0].split]
+        console.print(Text(f"\n{f}: {rows[0].task}, {rows[0].split}, n={rows[0].n:,}", style='bold'), table(rows, SHOWN))
+        for c in (c for c in r.data.get('comparisons', []) if c['split']==rows[0].split): console.print(Text(_compared(c)))
+        for n in r.data.get('notes', []): console.print(Text(n))
+        console.print(Text(f"report {f/'report.md'}, picture {f/'tradeoff.png'}, record {f/'results.json'}"))
+
+SHOWN = ['name','method','accuracy','seeds','parameters','size','ratio','retention','latency']
+
+def _compared(c):
+    "A comparison in a line"
+    p = f"= {c['p']:.2g}" if c['p']>=.001 else '< 0.001'
+    return f"{c['name']} against {c['than']}, seed {c['seed']}: {c['difference']:+.1f} points (only the first right {c['only_name']}, only the second {c['only_than']}; McNemar p {p})"
+
+def _record(path):
+    "The record of a run's folder, or of a file"
+    from hkd.report import load_results
+    if path.is_dir() and not (path/'results.json').is_file(): raise ValueError(f"{path} has no results.json: the run isn't finished; start it again in the same way to go on")
+    return load_results(path/'results.json' if path.is_dir() else path)
+
+@app.command(epilog="Example: hkd report runs/demo-text runs/demo-image")
+def report(
+    runs:Annotated[list[Path], Argument(metavar='RUN...', help="Folders of runs, or records (.json).", show_default=False)],
+    output:Annotated[Path, Option('-o', '--output', help="Write results.json, report.md and tradeoff.png of all together into this folder.", show_default=False)]=None,
+    as_json:Json=False,
+):
+    "Show the results of runs: accuracy, size, speed, each beside its teacher."
+    records = [_record(r) for r in runs]
+    if output: _write_together(records, [r.stem if r.is_file() else r.name for r in runs], output)
+    _show_records(records, runs, as_json)
+
+def _write_together(records, names, output):
+    from hkd.pipeline import write_report
+    from hkd.report import combine
+    if output.is_file(): raise ValueError(f"{output} is a file: choose a folder")
+    output.mkdir(parents=True, exist_ok=True)
+    write_report(records[0] if len(records)==1 else combine(records, names), output, ', '.join(names))
+
+# %% ../nbs/08_cli.ipynb #3f479cec
+@app.command(epilog="Example: hkd demo")
+def demo(
+    runs:Runs=Path('runs'),
+    as_json:Json=False,
+):
+    "Watch the whole hybrid on data made on the spot: no network, about two minutes (the same as hkd run demo)."
+    run('demo', runs=runs, as_json=as_json)
+
+# %% ../nbs/08_cli.ipynb #bd2190e3
+@app.command(epilog="Examples: hkd recipes; hkd recipes bert > mine.toml")
+def recipes(
+    name:Annotated[str, Argument(help="Print this recipe as a TOML file.", show_default=False)]=None,
+    as_json:Json=False,
+):
+    "List the recipes, or print one to start your own from."
+    from hkd.recipe import RECIPES, TOGETHER, find_recipes, to_dict, to_toml
+    if name:
+        found = find_recipes(name)
+        if as_json: return print(json.dumps(dict(recipes=[to_dict(r) for r in found]), ensure_ascii=False))
+        if len(found)>1: raise ValueError(f"{name} is {len(found)} recipes: print one of {', '.join(r.name for r in found)}")
+        return print(to_toml(found[0]), end='')
+    rows = [dict(recipe=n, task=r.task, stages=' '.join(s.name for s in r.stages), about=r.about) for n,r in RECIPES.items()]
+    _show(rows+[dict(recipe=n, task=None, stages=None, about=', '.join(names)) for n,names in TOGETHER.items()], as_json)
 
 # %% ../nbs/08_cli.ipynb #b6f0764d
 @app.command(epilog="Example: hkd finetune google-bert/bert-base-uncased sst2 -o runs/teacher --lr 3e-5")
@@ -164,15 +261,26 @@ def finetune(
     done = training.finetune(model, task, output, views=views, max_length=max_length, **_training(epochs, lr, batch_size, seed, more))
     _show(_rows(output.name, done), as_json, f'{done.steps} steps, {done.seconds:.0f} s', [str(task), f"saved in {output}"], seconds=done.seconds, steps=done.steps, output=str(output))
 
-# %% ../nbs/08_cli.ipynb #92787929
+# %% ../nbs/08_cli.ipynb #3759a730
+def _verdict(task, split, alone, taught, **kw):
+    "Which of two students is better, in one sentence"
+    import numpy as np
+    from hkd.report import mcnemar
+    from hkd.training import predict_logits
+    y = np.asarray(task.split(split)['label'])
+    a,b = (predict_logits(m, task, split, **kw).argmax(-1)==y for m in (alone, taught))
+    test,diff = mcnemar(a, b), 100*(b.mean()-a.mean())
+    who = 'the same with and without its teacher' if diff==0 else f"{abs(diff):.1f} points {'better' if diff>0 else 'worse'} with its teacher than without"
+    sure = 'more than chance' if test.p<.05 else 'this could be chance'
+    return f"{task.name}: the student is {who} on {len(y)} {split} examples (only taught right {test.b01}, only alone right {test.b10}; McNemar p {'= %.3f' % test.p if test.p>=.001 else '< 0.001'}: {sure})."
+
+# %% ../nbs/08_cli.ipynb #71c4679c
 def _student(teacher, student, layers, task, seed):
     "The student named, or one cut from the teacher; made anew at each call"
     from hkd.models import load_model, student_from_teacher
     if (student is None)==(layers is None): raise ValueError("give either a STUDENT or --layers (how many, or which: --layers 0,2,5)")
     if student is not None: return load_model(student, task, reset_head=True, seed=seed)
-    try: ids = [int(i) for i in layers.split(',')]
-    except ValueError: raise ValueError(f"--layers {layers}: give a number such as 3, or layers such as 0,2,5") from None
-    return student_from_teacher(teacher, ids if ',' in layers else ids[0])
+    return student_from_teacher(teacher, _layers(layers))
 
 @app.command(epilog="Example: hkd distill runs/teacher sst2 --layers 3 -o runs/student --control")
 def distill(
@@ -211,24 +319,25 @@ def distill(
         notes += [_verdict(task, task.report_split, other.model, done.model, max_length=max_length)] if not task.is_regression else []
     _show(rows, as_json, f'{task.name}: {done.steps} steps, {done.seconds:.0f} s', notes, seconds=done.seconds, steps=done.steps, output=str(output))
 
-# %% ../nbs/08_cli.ipynb #1eb44ce4
+# %% ../nbs/08_cli.ipynb #f9964fec
 @app.command(epilog="Example: hkd evaluate runs/student sst2 --split validation")
 def evaluate(
     model:Model, task:TaskArg,
     split:Annotated[str, Option(help="train, select, validation or test; left out: validation, or test where there is none.", show_default=False)]=None,
+    engine:Engine=None,
     max_length:Length=128, columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
 ):
-    "Measure a model on one split of a task, with a 95 % interval."
+    "Measure a model or an artifact on one split of a task, with a 95 % interval."
     from hkd import report, training
-    from hkd.models import load_model
+    from hkd.report import load_any
     task = _task(task, columns, label, labels, metric)
     split = split or task.report_split
     task.split(split)
-    m = training.evaluate(load_model(model, task), task, split, max_length=max_length)
+    m = training.evaluate(load_any(model, engine, task), task, split, max_length=max_length)
     if 'accuracy' in m: m['95 % interval'] = '{:.1f} to {:.1f}'.format(*report.wilson(round(m['accuracy']*m['n']/100), m['n']))
     _show([dict(model=Path(model).name, task=task.name, split=split, **m)], as_json)
 
-# %% ../nbs/08_cli.ipynb #289191fb
+# %% ../nbs/08_cli.ipynb #59958c06
 def _lines(p, columns):
     "The texts of a .txt file, one a line, or of a table"
     from hkd.data import LABEL_NAMES, find_columns, read_table
@@ -259,14 +368,51 @@ def _inputs(items, modality, columns=None):
 def predict(
     model:Model,
     items:Annotated[list[str], Argument(metavar='TEXT|IMAGE|FILE...', help="Texts, files of texts (.txt, a table), images, or folders of images.", show_default=False)],
-    columns:Columns=None, as_json:Json=False,
+    engine:Engine=None, columns:Columns=None, as_json:Json=False,
 ):
     "Classify texts or images."
     from hkd import training
-    from hkd.models import load_model, modality_of
-    model = load_model(model)
+    from hkd.models import modality_of
+    from hkd.report import load_any
+    model = load_any(model, engine)
     inputs = _inputs(items, modality_of(model.config), columns)
     _show([dict(input=' | '.join(x) if isinstance(x, tuple) else str(x), **p) for x,p in zip(inputs, training.predict(model, inputs))], as_json)
+
+# %% ../nbs/08_cli.ipynb #327b518b
+@app.command(epilog="Example: hkd bench runs/demo-text/artifact --engine torch --engine onnx")
+def bench(
+    model:Model,
+    task:Annotated[str, Option(help="Also measure accuracy, on this task.", show_default=False)]=None,
+    engine:Annotated[list[str], Option(help="torch, bnb or onnx; may be repeated. Left out: all that can run here (a checkpoint: torch).", show_default=False)]=None,
+    batch_size:Annotated[int, Option(help="Examples a batch.", min=1)]=1,
+    length:Annotated[int, Option(help="Tokens of a text.", min=4)]=32,
+    as_json:Json=False,
+):
+    "Measure a model's or artifact's size, memory and speed on this machine."
+    from hkd.artifact import is_artifact
+    from hkd.report import ENGINES, bench
+    rows = bench(model, engine or (ENGINES if is_artifact(model) else ['torch']), task and _task(task), batch_size=batch_size, length=length)
+    ran = [r for r in rows if 'note' not in r]
+    how = ', '.join(f'{k} {v}' for k in ('device','threads','batch_size','length') if (v := ran[0].get(k)) is not None).replace('_size', '').replace('length', 'tokens')
+    short = [{head:_scaled(r, k, scale) for k,(head,scale) in BENCH.items() if any(r.get(k) is not None for r in ran)} for r in ran]
+    _show(rows if as_json else short, as_json, f'{model}: {how}', [f"{r['engine']}: {r['note']}" for r in rows if 'note' in r])
+
+BENCH = dict(engine=('engine', None), accuracy=('accuracy', None), parameters=('parameters', None), bytes_on_disk=('size, MB', 1e6), latency_ms_p50=('p50, ms', None), latency_ms_p95=('p95, ms', None),
+             throughput=('examples/s', None), peak_memory_mb=('memory, MB', None), energy_j_per_1000=('J per 1000', None))
+def _scaled(r, k, scale): return r.get(k) if scale is None or r.get(k) is None else r[k]/scale
+
+@app.command(epilog="Example: hkd export runs/demo-text/artifact --onnx")
+def export(
+    model:Model,
+    onnx:Annotated[bool, Option('--onnx', help="Write model.onnx (float) and model-int8.onnx.")]=False,
+    output:Annotated[Path, Option('-o', '--output', help="Folder for the files; left out: MODEL-onnx.", show_default=False)]=None,
+    as_json:Json=False,
+):
+    "Write a model or artifact in another format, checked against PyTorch."
+    if not onnx: raise ValueError("say in which format: --onnx")
+    from hkd.artifact import export_onnx
+    done = export_onnx(model, output or Path(f'{model.rstrip("/")}-onnx'))
+    _show([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'largest change of a logit':f"{f['largest']:.1g}", 'logits of size':f"{f['size']:.2g}", 'same answers, %':100*f['agree']} for f in done.values()], as_json)
 
 # %% ../nbs/08_cli.ipynb #8b263c84
 def _meant(e):
@@ -280,12 +426,22 @@ def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)
     return code
 
-# %% ../nbs/08_cli.ipynb #3cb7e9f2
+# %% ../nbs/08_cli.ipynb #7205d51b
+def _spread(argv, option='--seeds'):
+    "`--seeds 0 1 2` as `--seeds 0 --seeds 1 --seeds 2`, which is what click understands"
+    out,more = [], False
+    for a in argv:
+        if more and re.fullmatch(r'\d+', a): out += [option, a] if more!='first' else [a]; more = True
+        else: out.append(a); more = a==option and 'first'
+    return out
+
+# %% ../nbs/08_cli.ipynb #f2c5f550
 def main(
     argv:list=None, # the words after `hkd`; None: those of this process
 )->int:             # 0 done, 1 a failure, 2 bad input, 130 or 143 stopped
     "The `hkd` command"
-    argv = sys.argv[1:] if argv is None else [str(a) for a in argv]
+    argv = _spread(sys.argv[1:] if argv is None else [str(a) for a in argv])
+    _words[:] = argv
     try: return app(args=argv or ['--help'], prog_name='hkd', standalone_mode=False) or 0
     except typer.TyperException as e: return _usage(e, argv)
     except _Stopped as e: return _fail(e.args[1], e.args[0])

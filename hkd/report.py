@@ -653,12 +653,12 @@ def energy(
         return dict(joules=stop()/calls, source=source, calls=calls)
     return dict(joules=None, source=None, calls=0)
 
-# %% ../nbs/05b_report.ipynb #965173bd
+# %% ../nbs/05b_report.ipynb #d6091216
 def _weights(model):
     "Its weights, packed ones unpacked one at a time"
     import torch
-    bnb = sys.modules.get('bitsandbytes')   # where nobody has imported it, nothing is packed
-    for p in model.parameters(): yield bnb.functional.dequantize_4bit(p.data, p.quant_state) if bnb and isinstance(p, bnb.nn.Params4bit) else p
+    qlora = sys.modules.get('hkd.qlora')   # where nobody has imported it, nothing is packed
+    for p in model.parameters(): yield qlora.unpack(p) if qlora and isinstance(p, qlora.bnb.nn.Params4bit) else p
     for m in model.modules():
         w = m._buffers.get('weight')
         if w is not None and w.dtype==torch.int8: yield w

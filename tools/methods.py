@@ -141,13 +141,13 @@ def judged(l, model):
     from hkd.training import evaluate
     return evaluate(model, task(l), l.split)
 
-def row(l, name, method, model, source, accuracy, bytes_on_disk=None, steps=0, seconds=None, teacher_row=None, zeros=None, **kw):
+def row(l, name, method, model, source, accuracy, bytes_on_disk=None, steps=0, seconds=None, teacher_row=None, **kw):
     from hkd.models import content_hash
-    from hkd.qlora import logical_parameters
-    from hkd.report import row as report_row
-    n = logical_parameters(model)
+    from hkd.report import measure, row as report_row
+    sizes = measure(model, speed=False, power=False)   # packed weights count as what they stand for
+    n = sizes.parameters
     return report_row(name, method, [accuracy], [SEED], len(task(l).splits[l.split]), l.name, l.split, source=source, teacher=teacher_row, parameters=n,
-                      nonzero_parameters=n-zeros if zeros is not None else sum(int(p.count_nonzero()) for p in model.parameters()),
+                      nonzero_parameters=sizes.nonzero_parameters,
                       bytes_on_disk=bytes_on_disk, model=content_hash(model)[:16], metrics=dict(steps=steps, seconds=seconds), **kw)
 
 def trained(l, name, method, t, source, **kw):

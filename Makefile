@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo spine methods test slow export clean-nbs readme prepare docs preview clean
+.PHONY: help install demo spine methods hybrid test slow export clean-nbs readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -30,7 +30,7 @@ $(STAMP): settings.ini setup.py constraints.txt
 install: $(STAMP) ## create .venv and install hkd with the pinned versions
 	@echo "hkd is installed in $(VENV)"
 
-demo: $(STAMP) ## watch a teacher teach a student
+demo: $(STAMP) ## the whole hybrid on sentences and leaves made on the spot, into runs/
 	@$(BIN)/hkd demo
 
 spine: $(STAMP) ## the real runs behind nbs/results/spine.json (real data and models, hours)
@@ -38,6 +38,9 @@ spine: $(STAMP) ## the real runs behind nbs/results/spine.json (real data and mo
 
 methods: $(STAMP) ## the real runs behind nbs/results/methods.json (after spine)
 	@HF_HUB_OFFLINE=1 $(BIN)/python tools/methods.py
+
+hybrid: $(STAMP) ## the whole hybrid on real SST-2 and Beans, into nbs/results/ (an hour or two)
+	@for r in sst2-minilm beans-vit-tiny; do HF_HUB_OFFLINE=1 $(BIN)/hkd run recipes/$$r.toml && cp runs/$$r/results.json nbs/results/$$r.json || exit 1; done
 
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py

@@ -39,7 +39,7 @@ def models_dir()->Path|None: # the folder where bare model names are looked up, 
     repo = next((p for p in (here, *here.parents) if (p/'settings.ini').exists()), here)
     return next((d for p in (here, repo) if (d := p.parent/'shared/models').is_dir()), None)
 
-# %% ../nbs/00a_models.ipynb #a0159cc9
+# %% ../nbs/00a_models.ipynb #fa6f7c1f
 def _has_weights(d, pattern='model*.safetensors'): return any(d.glob(pattern))
 
 def _check_folder(
@@ -50,6 +50,7 @@ def _check_folder(
         kind = "a LoRA adapter: load its base model and merge it first" if (d/'adapter_config.json').is_file() else "no model folder"
         raise ValueError(f"{d} holds no config.json, so it is {kind}")
     if not _has_weights(d):
+        if (d/'manifest.json').is_file(): raise ValueError(f"{d} is an artifact, which is for use and not for training: hkd.artifact.load_compressed reads it; to train, take the model it was made from")
         if _has_weights(d, 'pytorch_model*.bin'):
             raise ValueError(f"{d} holds only pickled weights (pytorch_model.bin), which can run code when read and are not loaded: "
                              f"convert them once with hkd.models.convert_bin({str(d)!r})")

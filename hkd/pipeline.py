@@ -320,7 +320,7 @@ def results(
     rec.data |= dict(config=records[0].config, seconds=seconds, comparisons=comparisons, notes=list(dict.fromkeys(notes)))
     return rec
 
-# %% ../nbs/05d_pipeline.ipynb #8ca2e030
+# %% ../nbs/05d_pipeline.ipynb #5591072d
 def write_report(
     rec,        # from `results`, or of several runs from `combine`
     folder,     # where results.json, report.md and tradeoff.png go
@@ -333,7 +333,7 @@ def write_report(
     first = {}
     for r in rec.rows: first.setdefault(r.task, r.split)
     for task,split in first.items():
-        fig = tradeoff([r for r in rec.rows if (r.task, r.split)==(task, split)])
+        fig = tradeoff([r for r in rec.rows if (r.task, r.split)==(task, split) and r.engine in (None, 'torch')])   # another engine is the same size
         fig.savefig(folder/('tradeoff.png' if len(first)==1 else f'tradeoff-{task}.png'), dpi=110)
         plt.close(fig)
 

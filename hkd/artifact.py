@@ -205,7 +205,7 @@ def _write_manifest(folder, said):
     body = _json(dict(format=_FORMAT, version=_VERSION, hkd=__version__, **said, files=files))[:-1].encode()
     (folder/_MANIFEST).write_bytes(body+b',"sha256":"'+hashlib.sha256(body).hexdigest().encode()+b'"}')
 
-# %% ../nbs/05a_artifact.ipynb #8a060020
+# %% ../nbs/05a_artifact.ipynb #c3f9a28c
 def is_artifact(
     dir, # any path
 )->bool: # whether it holds an artifact, of whatever version, whole or not
@@ -223,7 +223,8 @@ def _parse(d):
     return said
 
 def _read_json(f, why):
-    try: return json.loads(f.read_bytes().decode('utf-8'))
+    def refuse(word): raise ValueError(f'{word} is no number')
+    try: return json.loads(f.read_bytes().decode('utf-8'), parse_constant=refuse)
     except (ValueError, RecursionError) as e: raise ValueError(f"{why} ({f.name}: {' '.join(str(e).split())[:100]})") from None
 
 def _check_target(dir):
@@ -319,7 +320,7 @@ def _sane(e):
     if c not in ('nf4','int8','half','float','int') or c=='int' and e.get('dtype') not in list(_INTS): return False
     return isinstance(squeezed, list) and all(p in list(_parts(c, s, e.get('dtype'))) for p in squeezed)
 
-# %% ../nbs/05a_artifact.ipynb #4400402c
+# %% ../nbs/05a_artifact.ipynb #ad3ce2f8
 def _check_files(d, files):
     "Each file is there, is a file of this folder, and is the one that was written; no other is"
     for p in d.iterdir():
@@ -333,7 +334,7 @@ def _check_files(d, files):
         _need(f.stat().st_size==e['bytes'], f, f"has {f.stat().st_size:,} bytes, not the {e['bytes']:,} of the manifest")
         _need(_sha(f)==e['sha256'], f, "is damaged (its SHA-256 is not that of the manifest)")
 
-_COUNTS = re.compile('layers|depths|blocks|stages|repeats')
+_COUNTS = re.compile('layer|depth|block|stage|repeat|coefficient|multiplier')   # what a model is made many of
 
 def _check_config(f, tensors):
     "No code, no quantiser, no number that the tensors don't justify"
@@ -348,18 +349,20 @@ def _check_config(f, tensors):
         elif isinstance(x, list):
             _need(len(x)<=len(tensors), f, f"has {len(x)} entries in {key}, for {len(tensors)} tensors", 'get it from someone you trust')
             for v in x: walk(v, key)
-        elif isinstance(x, int): _need(abs(x)<=(len(tensors) if _COUNTS.search(key) else most), f, f"says {key}={str(x)[:20]}, which its tensors don't bear out", 'get it from someone you trust')
+        elif isinstance(x, (int, float)): _need(abs(x)<=(len(tensors) if _COUNTS.search(key) else most), f, f"says {key}={str(x)[:20]}, which its tensors don't bear out", 'get it from someone you trust')
     walk(raw, '')
 
 def _check_processor(f):
     "An image processor makes images of sane size, and brings no code"
     raw = _read_json(f, f"{f} is no JSON: copy it again") if f.stat().st_size<=4*_MOST_JSON else None
-    _need(isinstance(raw, dict) and 'auto_map' not in raw, f, "is none that an artifact has", 'get it from someone you trust')
+    _need(isinstance(raw, dict), f, "is none that an artifact has", 'get it from someone you trust')
+    image = 'preprocessor' in f.name or 'processor_config' in f.name
     def walk(x):
+        if isinstance(x, dict): _need('auto_map' not in x, f, "has auto_map, which no artifact has", 'get it from someone you trust')
         if isinstance(x, (dict, list)): all(map(walk, x.values() if isinstance(x, dict) else x))
-        else: _need(not isinstance(x, (int, float)) or abs(x)<=4096, f, f"says {str(x)[:20]}", 'images of up to 4096 pixels are read')
+        else: _need(not image or not isinstance(x, (int, float)) or abs(x)<=4096, f, f"says {str(x)[:20]}", 'images of up to 4096 pixels are read')
         return True
-    if f.name=='preprocessor_config.json': walk(raw)
+    walk(raw)
 
 def _skeleton(d, said):
     "Config and class of the model, which has the tensors that the manifest lists, found out without memory for them"
@@ -398,7 +401,7 @@ def _read(file, k, e):
         out[p] = x.view(dtype)
     return out
 
-# %% ../nbs/05a_artifact.ipynb #1bb78b22
+# %% ../nbs/05a_artifact.ipynb #6b10a4c1
 def load_compressed(
     dir:str|Path,        # an artifact's folder
     engine:str='torch',  # 'torch': an ordinary model; 'bnb': its encoder in 4 bits; 'onnx': ONNX Runtime, int8
@@ -416,7 +419,7 @@ def load_compressed(
 def _processor(d, config):
     "Its tokenizer or image processor"
     with _naming(str(d)):
-        if modality_of(config)=='image': return AutoImageProcessor.from_pretrained(d, backend='pil', local_files_only=True)
+        if modality_of(config)=='image': return AutoImageProcessor.from_pretrained(d, backend='pil', trust_remote_code=False, local_files_only=True)
         return AutoTokenizer.from_pretrained(d, trust_remote_code=False, local_files_only=True)
 
 def _torch(d, said, keep=None):
@@ -428,6 +431,7 @@ def _torch(d, said, keep=None):
         except ValueError as x: raise ValueError(f"{d/_WEIGHTS}: {k} can't be read ({x}): copy it again") from None
         if keep is not None and e['coding']=='nf4': keep[k] = parts
         state[k] = decode(parts, e['coding'], e['shape'])
+        _need(state[k].isfinite().all(), d/_WEIGHTS, f"holds infinite numbers or NaN in {k}", 'get it from someone you trust')
     with _quiet(): model = cls.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
     model.config._name_or_path, model.new_head, model.processor = str(d), False, _processor(d, config)
     _mend_batchnorm(model)
@@ -514,7 +518,7 @@ class OnnxModel(nn.Module):
         z, = self.session.run(None, {k:inputs[k].cpu().numpy() for k in self.names})
         return SimpleNamespace(logits=torch.from_numpy(z))
 
-# %% ../nbs/05a_artifact.ipynb #0f8479d5
+# %% ../nbs/05a_artifact.ipynb #d371b057
 def export_onnx(
     model,           # a float classifier, or the folder of one or of an artifact
     folder:str|Path, # where to write
@@ -523,6 +527,7 @@ def export_onnx(
     _onnx()
     if isinstance(model, (str, Path)): model = load_compressed(model) if is_artifact(model) else load_model(model)
     folder,processor = Path(folder).expanduser(), processor_of(model)
+    if f := next((p for p in (folder, *folder.parents) if p.is_file()), None): raise ValueError(f"{f} is a file: choose a folder to write to")
     model = _plain(model).cpu()
     examples,said = _examples(model), {}
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'TaskArg', 'Output', 'Epochs', 'Lr', 'Batch', 'Seed', 'Length', 'Views', 'Set', 'Columns', 'Label',
-           'Labels', 'Metric', 'Engine', 'Json', 'OWN', 'Runs', 'SHOWN', 'BENCH', 'run', 'report', 'demo', 'recipes',
-           'finetune', 'distill', 'evaluate', 'predict', 'bench', 'export', 'main']
+           'Labels', 'Metric', 'Engine', 'Json', 'OWN', 'Runs', 'BENCH', 'run', 'report', 'demo', 'recipes', 'finetune',
+           'distill', 'evaluate', 'predict', 'bench', 'export', 'main']
 
 # %% ../nbs/08_cli.ipynb #32f65196
 import json, os, re, shlex, sys, traceback
@@ -177,7 +177,7 @@ _words = []   # of the command that is running
 
 def _typed(): return shlex.join(['hkd', *_words])
 
-# %% ../nbs/08_cli.ipynb #d3e824e0
+# %% ../nbs/08_cli.ipynb #410152d7
 def _show_records(records, folders, as_json):
     "Tables, and where the rest is"
     if as_json: return print(json.dumps(dict(runs=[dict(folder=str(f), **r.data) for r,f in zip(records, folders)]), ensure_ascii=False))
@@ -187,12 +187,14 @@ def _show_records(records, folders, as_json):
     console = Console(width=None if sys.stdout.isatty() else 130)
     for r,f in zip(records, folders):
         rows = [x for x in r if x.split==r.rows[0].split]
-        console.print(Text(f"\n{f}: {rows[0].task}, {rows[0].split}, n={rows[0].n:,}", style='bold'), table(rows, SHOWN))
+        console.print(Text(f"\n{f}: {rows[0].task}, {rows[0].split}, n={rows[0].n:,}", style='bold'), table(rows, _columns(rows)))
         for c in (c for c in r.data.get('comparisons', []) if c['split']==rows[0].split): console.print(Text(_compared(c)))
         for n in r.data.get('notes', []): console.print(Text(n))
-        console.print(Text(f"report {f/'report.md'}, picture {f/'tradeoff.png'}, record {f/'results.json'}"))
+        console.print(Text(', '.join(f'{what} {f/name}' for what,name in (('report','report.md'), ('picture','tradeoff.png'), ('record','results.json')) if (f/name).is_file())))
 
-SHOWN = ['name','method','accuracy','seeds','parameters','size','ratio','retention','latency']
+def _columns(rows):
+    "What fits into a terminal"
+    return ['name','method', *(m for m in ('accuracy','f1','matthews','pearson','spearman') if any(r.get(m) is not None for r in rows)), 'seeds','parameters','size','ratio','retention','latency']
 
 def _compared(c):
     "A comparison in a line"
@@ -378,7 +380,7 @@ def predict(
     inputs = _inputs(items, modality_of(model.config), columns)
     _show([dict(input=' | '.join(x) if isinstance(x, tuple) else str(x), **p) for x,p in zip(inputs, training.predict(model, inputs))], as_json)
 
-# %% ../nbs/08_cli.ipynb #327b518b
+# %% ../nbs/08_cli.ipynb #d2671d93
 @app.command(epilog="Example: hkd bench runs/demo-text/artifact --engine torch --engine onnx")
 def bench(
     model:Model,
@@ -389,9 +391,8 @@ def bench(
     as_json:Json=False,
 ):
     "Measure a model's or artifact's size, memory and speed on this machine."
-    from hkd.artifact import is_artifact
-    from hkd.report import ENGINES, bench
-    rows = bench(model, engine or (ENGINES if is_artifact(model) else ['torch']), task and _task(task), batch_size=batch_size, length=length)
+    from hkd.report import ENGINES, _artifact, bench
+    rows = bench(model, engine or (ENGINES if _artifact(model) else ['torch']), task and _task(task), batch_size=batch_size, length=length)
     ran = [r for r in rows if 'note' not in r]
     how = ', '.join(f'{k} {v}' for k in ('device','threads','batch_size','length') if (v := ran[0].get(k)) is not None).replace('_size', '').replace('length', 'tokens')
     short = [{head:_scaled(r, k, scale) for k,(head,scale) in BENCH.items() if any(r.get(k) is not None for r in ran)} for r in ran]

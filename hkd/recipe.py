@@ -8,8 +8,8 @@ __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'T
            'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'find_recipes', 'read_run', 'stamp',
            'is_finished', 'check_folder']
 
-# %% ../nbs/05c_recipe.ipynb #7c78de6e
-import ast, difflib, json, re, tomllib, types, typing
+# %% ../nbs/05c_recipe.ipynb #2f332c69
+import ast, difflib, json, math, re, tomllib, types, typing
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -153,13 +153,14 @@ def _circle(left):
     while path[-1] not in path[:-1]: path.append(next(n for n in _named(of[path[-1]]) if n in of))
     return ' -> '.join(path[path.index(path[-1]):])
 
-# %% ../nbs/05c_recipe.ipynb #5d10f149
+# %% ../nbs/05c_recipe.ipynb #1c656d40
 def _check(r):
     "The recipe's stages in order, or one line that says what is wrong"
     where = f"recipe {r.name!r}"
     _check_types(r, where)
     for n in (r.name, *(s.name for s in r.stages)):
         if not re.fullmatch(r'[\w][\w.+-]*', n): raise ValueError(f"{where}: the name {n!r} must consist of letters, digits and . _ + -, since a folder is called so")
+        if n.endswith(('.json','.md','.png','.partial')): raise ValueError(f"{where}: the name {n!r} is that of a file or folder which a run writes; choose another")
     if not r.stages: raise ValueError(f"{where} has no stages: give at least one [[stage]]")
     if not r.seeds or len(set(r.seeds))<len(r.seeds) or min(r.seeds)<0: raise ValueError(f"{where}: seeds = {r.seeds} must be different whole numbers, 0 or more, and at least one")
     names = [s.name for s in r.stages]
@@ -168,41 +169,54 @@ def _check(r):
     for s in r.stages: _check_stage(s, f"{where}, stage {s.name!r}", r)
     return _ordered(r.stages)
 
+_above,_least,_share,_part = (lambda v: v>0, 'above 0'), (lambda v: v>=0, 'at least 0'), (lambda v: 0<=v<=1, 'between 0 and 1'), (lambda v: 0<=v<1, 'at least 0 and below 1')
+_one = (lambda v: v>=1, 'at least 1')
+_RANGES = dict(alpha=_share, T=_above, lr=_above, epochs=_least, steps=_one, batch_size=_one, max_length=_one, views=_least, seed=_least, beta=_least, amount=_part, neurons=_part, heads=_part,
+               r=_one, lora_alpha=_above, dropout=_part, image_size=_one)
+_CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'))
+_OWN = dict(learning_rate='lr', per_device_train_batch_size='batch_size', num_train_epochs='epochs', max_steps='steps', seed='seed', output_dir='name')
+
 def _check_stage(s, where, r):
     _check_types(s, where)
     if isinstance(s, Distill) and not teachers(s): raise ValueError(f"{where}: teacher is missing; name a stage or a checkpoint, or make it a finetune")
     for n in _named(s):
         if not n.strip(): raise ValueError(f"{where}: an empty name for a model; name a stage or a checkpoint")
         if n in r and isinstance(r[n], Artifact): raise ValueError(f"{where}: {n!r} is an artifact, which is for use only; name the stage it was made from")
-    for f,low,high in (('alpha',0,1), ('amount',0,1), ('neurons',0,1), ('heads',0,1), ('T',1e-6,None), ('lr',1e-12,None), ('batch_size',1,None), ('steps',1,None), ('epochs',0,None), ('r',1,None), ('seed',0,None), ('views',0,None)):
-        v = getattr(s, f, None)
-        if v is not None and (v<low or high is not None and v>high): raise ValueError(f"{where}: {f} = {v} must be {f'between {low} and {high}' if high is not None else f'at least {low}' if low>=1 or low==0 else 'above 0'}")
+    for f,(ok,says) in _RANGES.items():
+        if (v := getattr(s, f, None)) is not None and not (math.isfinite(v) and ok(v)): raise ValueError(f"{where}: {f} = {v} must be {says}")
+    for f,known in _CHOICES.items():
+        if (v := getattr(s, f, None)) is not None and v not in known: raise ValueError(f"{where}: {f} = {v!r} is unknown; there {'is' if len(known)==1 else 'are'} {', '.join(map(repr, known))}")
+    if taken := sorted(set(getattr(s, 'more', {})) & set(_OWN)): raise ValueError(f"{where}: {taken[0]} among more has a field of its own, {_OWN[taken[0]]}")
     if isinstance(s, Training) and not isinstance(s, Prune) and s.steps is None and s.epochs==0: raise ValueError(f"{where}: epochs = 0 trains nothing; name the checkpoint itself where the stage is used")
     if isinstance(s, Artifact):
-        if s.embeddings not in ('nf4','int8'): raise ValueError(f"{where}: embeddings = {s.embeddings!r}; there are 'nf4' and 'int8'")
         if bad := [e for e in s.engines if e not in ('torch','bnb','onnx')]: raise ValueError(f"{where}: engine {bad[0]!r} is unknown; there are torch, bnb and onnx")
 
-# %% ../nbs/05c_recipe.ipynb #dffafb37
+# %% ../nbs/05c_recipe.ipynb #8c9dcb6e
 def method(
     recipe:Recipe, # that has it
     stage:Stage,   # one of its stages
 )->str:            # a method's name, as in a record of results
     "How a stage's result stands in a table"
     of = lambda n: recipe[n] if n in recipe else None
-    if isinstance(stage, (Trim, Artifact)): return method(recipe, of(stage.model)) if of(stage.model) else 'control'
-    before = _before(recipe, stage)
-    if isinstance(stage, Prune): return 'qlora+prune' if Qlora in before else 'prune'
-    if isinstance(stage, Qlora): return 'prune+qlora' if Prune in before else 'qlora' if stage.quantize else 'lora'
-    if isinstance(stage, Finetune): return 'teacher' if any(stage.name in teachers(s) for s in recipe.stages) else 'control' if before-{Trim} else 'no-kd'
-    if before&{Prune, Qlora, Distill}: return 'control'
+    if isinstance(stage, Artifact): return 'control' if of(stage.model) is None or (m := method(recipe, of(stage.model)))=='teacher' else m
+    if isinstance(stage, Trim) or isinstance(stage, Prune) and not _prunes(stage): return 'control'
+    if isinstance(stage, Finetune) and any(stage.name in teachers(s) for s in recipe.stages): return 'teacher'
+    before = _since_start(recipe, stage)
+    done = list(dict.fromkeys('prune' if isinstance(s, Prune) else 'qlora' for s in [*before, stage] if isinstance(s, Prune) and _prunes(s) or isinstance(s, Qlora) and s.quantize))
+    if done: return '+'.join(done)
+    if isinstance(stage, Qlora): return 'lora'
+    if isinstance(stage, Finetune): return 'control' if before else 'no-kd'
+    if any(isinstance(s, (Distill, Qlora)) for s in before): return 'control'
     if len(teachers(stage))>1: return 'multi-agent'
     return 'successive' if isinstance(of(teachers(stage)[0]), Distill) else 'kd'
 
-def _before(recipe, stage):
-    "The kinds of stages that a stage's model went through"
-    kinds = set()
-    while stage.model in recipe: stage = recipe[stage.model]; kinds.add(type(stage))
-    return kinds
+def _prunes(s): return bool(s.amount or s.pattern or s.neurons or s.heads)
+
+def _since_start(recipe, stage):
+    "The stages that a stage's model went through since it was cut, or since a checkpoint; the first first"
+    out = []
+    while stage.model in recipe and not isinstance(stage := recipe[stage.model], Trim): out.insert(0, stage)
+    return out
 
 # %% ../nbs/05c_recipe.ipynb #cafe1d31
 def varies(
@@ -372,7 +386,7 @@ def find_recipes(
     if name.endswith('.toml') or Path(name).is_file(): return [read_recipe(name)]
     raise ValueError(f"{name}: no such recipe; there are {', '.join([*RECIPES, *TOGETHER])}, or give a .toml file (hkd recipes NAME prints one to start from)")
 
-# %% ../nbs/05c_recipe.ipynb #bc715390
+# %% ../nbs/05c_recipe.ipynb #cb40f02c
 RUN_FORMAT = 1
 
 def read_run(
@@ -399,7 +413,7 @@ def is_finished(
     "Is there nothing left to do?"
     run,folder = read_run(folder), Path(folder)
     if not set(recipe.seeds)<=set(run.get('done', [])) or run['recipe']!=_without_seeds(recipe) or not (folder/'results.json').is_file(): return False
-    return all(stamp([f])=={f:s} for f,s in run['read'].items()) and all(stamp([folder/f])=={str((folder/f).resolve()):s} for f,s in run['written'].items())
+    return all(stamp([place])==files for place,files in run['read'].items()) and all(stamp([folder/f])=={str((folder/f).resolve()):s} for f,s in run['written'].items())
 
 def _without_seeds(recipe): return {k:v for k,v in to_dict(recipe).items() if k not in ('seeds','about')}
 
@@ -412,4 +426,4 @@ def check_folder(
     if f := next((p for p in (folder, *folder.parents) if p.is_file()), None): raise ValueError(f"{f} is a file: choose another folder for the run")
     if run := read_run(folder):
         if d := difference(from_dict(run['recipe'], str(folder)), recipe): raise ValueError(f"{folder} holds a run of another recipe: {d}; choose another name for this run, or remove the folder")
-    elif folder.is_dir() and (names := sorted(p.name for p in folder.iterdir() if p.name!='.lock')): raise ValueError(f"{folder} holds {names[0]}, but no run: choose another name for the run")
+    elif folder.is_dir() and (names := sorted(p.name for p in folder.iterdir() if p.name not in ('.lock','.run.json.part'))): raise ValueError(f"{folder} holds {names[0]}, but no run: choose another name for the run")

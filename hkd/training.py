@@ -440,7 +440,7 @@ class Trained:
 
     def __repr__(self): return f"Trained({', '.join(f'{s} {next(iter(m.values())):.1f}' for s,m in self.metrics.items())}; {self.steps} steps, {self.seconds:.0f} s)"
 
-# %% ../nbs/01b_training.ipynb #fdd5073d
+# %% ../nbs/01b_training.ipynb #663bbc34
 class _Folder:
     "An output folder: found finished, or filled by way of `NAME.partial`"
     def __init__(self, path, key):
@@ -448,6 +448,7 @@ class _Folder:
         if path is None: return
         check_output(self.path)
         self.partial = self.path.parent/f'{self.path.name}.partial'
+        if self.partial.is_dir() and (_read_run(self.path/'metrics.json').get('key')==key or self._unread()): shutil.rmtree(self.partial)   # a kill left it while it was made or cleared away
         for where,kept in ((self.path, self.path/'metrics.json'), (self.partial, self.partial/'run.json')):
             if where.is_dir() and any(where.iterdir()) and _read_run(kept).get('key')!=key:
                 raise ValueError(f"{where} holds another model or run; choose a new output folder, or remove it first")
@@ -455,7 +456,12 @@ class _Folder:
     @property
     def finished(self): return self.path is not None and (self.path/'metrics.json').exists()
 
-    def _note(self, seconds): (self.partial/'run.json').write_text(json.dumps(dict(key=self.key, seconds=seconds)))
+    def _unread(self): # nothing but what a run writes, and no telling of which
+        return not _read_run(self.partial/'run.json') and all(p.name.startswith(('checkpoint-','run.json','tmp')) for p in self.partial.iterdir())
+
+    def _note(self, seconds):
+        (self.partial/'run.json.part').write_text(json.dumps(dict(key=self.key, seconds=seconds)))
+        os.replace(self.partial/'run.json.part', self.partial/'run.json')
 
     def load(self, task):
         kept = json.loads((self.path/'metrics.json').read_text())

@@ -107,7 +107,7 @@ def quantize_nf4(
     new.quantization_method = config.quant_method
     return new.eval().requires_grad_(False)
 
-# %% ../nbs/04_qlora.ipynb #b701fd45
+# %% ../nbs/04_qlora.ipynb #ed8bf85c
 def dequantize(
     model, # in 4 bits, without adapters; left as it is
 ):         # a float copy on the same device
@@ -121,8 +121,8 @@ def _linear(w, like): # a float weight, with another layer's bias and mask
     return new if _mask(like) is None else attach_mask(new, _mask(like))
 
 def _plain(model):
-    "A float model that no longer passes for a 4-bit one, in place"
-    for k in ('hf_quantizer', 'is_quantized', 'is_loaded_in_4bit', 'quantization_method', 'quantization_config'):
+    "A float model that no longer passes for a 4-bit or an adapted one, in place"
+    for k in ('hf_quantizer', 'is_quantized', 'is_loaded_in_4bit', 'quantization_method', 'quantization_config', 'peft_config'):
         for o in (model, model.config): vars(o).pop(k, None)
     return model.eval().requires_grad_(True)
 

@@ -24,7 +24,8 @@ $(STAMP): settings.ini setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("hkd needs Python 3.11 or later, $(PYTHON) is %d.%d: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) setuptools wheel
-	@$(PIP) --no-build-isolation --use-pep517 -e '.[dev]'
+	@# editable_mode=compat: else a clone called hkd hides the package from Python that is started beside it
+	@$(PIP) --no-build-isolation --use-pep517 --config-settings editable_mode=compat -e '.[dev]'
 	@touch $@
 
 install: $(STAMP) ## create .venv and install hkd with the pinned versions

@@ -100,7 +100,7 @@ def _rows(name, done):
     about = dict(model=name, parameters=sum(p.numel() for p in done.model.parameters()), **{'size, MB':_size(done.model)})
     return [dict(about, split=s, **m) for s,m in done.metrics.items()]
 
-# %% ../nbs/08_cli.ipynb #13cda932
+# %% ../nbs/08_cli.ipynb #62c3839e
 def _recipes(name, task, teacher, student, layers, run, seeds, settings):
     "Recipes with what the command line changes in them"
     from dataclasses import replace
@@ -108,7 +108,7 @@ def _recipes(name, task, teacher, student, layers, run, seeds, settings):
     found = find_recipes(name)
     if run and len(found)>1: raise ValueError(f"--name {run}: {name} is {len(found)} recipes; run one of {', '.join(r.name for r in found)}")
     given = [f'{k}={v!r}' for k,v in (('task', task), ('teacher.model', teacher), ('start.model', student), ('start.layers', _layers(layers))) if v is not None] + list(settings or ())
-    return [replace(changed(r, *given), name=run or r.name, seeds=list(seeds or r.seeds)) for r in found]
+    return [replace(c, name=run or c.name, seeds=list(seeds or c.seeds)) for c in (changed(r, *given) for r in found)]
 
 def _layers(text):
     "3, or 0,2,5"
@@ -126,7 +126,7 @@ def _plan(recipe, runs):
 
 def _length(s): return None if not hasattr(s, 'epochs') else f'{s.steps} steps' if s.steps else f'{s.epochs:g} epochs'
 
-# %% ../nbs/08_cli.ipynb #393849ee
+# %% ../nbs/08_cli.ipynb #38695f54
 Runs = Annotated[Path, Option('--runs', help="The folder that holds the runs.")]
 
 @app.command(epilog="Examples: hkd run demo; hkd run bert --seeds 0 1 2; hkd run bert --teacher my-bert --task reviews.tsv --name mine")
@@ -151,11 +151,13 @@ def run(
 
 def _dry(recipes, runs, as_json):
     from hkd.pipeline import check_recipe
-    rows = []
+    rows,notes = [], []
     for r in recipes:
+        task = _load(r)
         rows += [dict(recipe=r.name, **row) for row in _plan(r, runs)]
-        check_recipe(r, _load(r))
-    _show(rows, as_json)
+        notes.append(f'{r.name}: {task}')
+        check_recipe(r, task)
+    _show(rows, as_json, notes=notes)
 
 def _load(recipe):
     from hkd.data import load_task
@@ -177,7 +179,7 @@ _words = []   # of the command that is running
 
 def _typed(): return shlex.join(['hkd', *_words])
 
-# %% ../nbs/08_cli.ipynb #410152d7
+# %% ../nbs/08_cli.ipynb #efc98ae2
 def _show_records(records, folders, as_json):
     "Tables, and where the rest is"
     if as_json: return print(json.dumps(dict(runs=[dict(folder=str(f), **r.data) for r,f in zip(records, folders)]), ensure_ascii=False))
@@ -204,6 +206,7 @@ def _compared(c):
 def _record(path):
     "The record of a run's folder, or of a file"
     from hkd.report import load_results
+    if path.is_dir() and (inside := sorted(p.parent.name for p in path.glob('*/results.json'))): raise ValueError(f"{path} holds runs, {', '.join(inside)}: name them, such as {path/inside[0]}")
     if path.is_dir() and not (path/'results.json').is_file(): raise ValueError(f"{path} has no results.json: the run isn't finished; start it again in the same way to go on")
     return load_results(path/'results.json' if path.is_dir() else path)
 
@@ -217,6 +220,7 @@ def report(
     records = [_record(r) for r in runs]
     if output: _write_together(records, [r.stem if r.is_file() else r.name for r in runs], output)
     _show_records(records, runs, as_json)
+    _said(f"all together: {output}"*bool(output), as_json or not output)
 
 def _write_together(records, names, output):
     from hkd.pipeline import write_report
@@ -380,7 +384,7 @@ def predict(
     inputs = _inputs(items, modality_of(model.config), columns)
     _show([dict(input=' | '.join(x) if isinstance(x, tuple) else str(x), **p) for x,p in zip(inputs, training.predict(model, inputs))], as_json)
 
-# %% ../nbs/08_cli.ipynb #d2671d93
+# %% ../nbs/08_cli.ipynb #f3a31355
 @app.command(epilog="Example: hkd bench runs/demo-text/artifact --engine torch --engine onnx")
 def bench(
     model:Model,
@@ -399,21 +403,20 @@ def bench(
     _show(rows if as_json else short, as_json, f'{model}: {how}', [f"{r['engine']}: {r['note']}" for r in rows if 'note' in r])
 
 BENCH = dict(engine=('engine', None), accuracy=('accuracy', None), parameters=('parameters', None), bytes_on_disk=('size, MB', 1e6), latency_ms_p50=('p50, ms', None), latency_ms_p95=('p95, ms', None),
-             throughput=('examples/s', None), peak_memory_mb=('memory, MB', None), energy_j_per_1000=('J per 1000', None))
+             throughput=('examples/s', None), peak_memory_mb=('memory beyond imports, MB', None), energy_j_per_1000=('J per 1000', None))
 def _scaled(r, k, scale): return r.get(k) if scale is None or r.get(k) is None else r[k]/scale
 
 @app.command(epilog="Example: hkd export runs/demo-text/artifact --onnx")
 def export(
     model:Model,
-    onnx:Annotated[bool, Option('--onnx', help="Write model.onnx (float) and model-int8.onnx.")]=False,
+    onnx:Annotated[bool, Option('--onnx', help="Write model.onnx (float) and model-int8.onnx; the only format so far.")]=True,
     output:Annotated[Path, Option('-o', '--output', help="Folder for the files; left out: MODEL-onnx.", show_default=False)]=None,
     as_json:Json=False,
 ):
     "Write a model or artifact in another format, checked against PyTorch."
-    if not onnx: raise ValueError("say in which format: --onnx")
     from hkd.artifact import export_onnx
     done = export_onnx(model, output or Path(f'{model.rstrip("/")}-onnx'))
-    _show([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'largest change of a logit':f"{f['largest']:.1g}", 'logits of size':f"{f['size']:.2g}", 'same answers, %':100*f['agree']} for f in done.values()], as_json)
+    _show([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'largest change of a logit':f"{f['largest']:.1g}", 'typical logit':f"{f['size']:.2g}", 'same answers, %':100*f['agree']} for f in done.values()], as_json)
 
 # %% ../nbs/08_cli.ipynb #8b263c84
 def _meant(e):
@@ -427,13 +430,15 @@ def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)
     return code
 
-# %% ../nbs/08_cli.ipynb #7205d51b
+# %% ../nbs/08_cli.ipynb #3e7924f1
 def _spread(argv, option='--seeds'):
     "`--seeds 0 1 2` as `--seeds 0 --seeds 1 --seeds 2`, which is what click understands"
-    out,more = [], False
+    out,inside = [], False
     for a in argv:
-        if more and re.fullmatch(r'\d+', a): out += [option, a] if more!='first' else [a]; more = True
-        else: out.append(a); more = a==option and 'first'
+        if inside and re.fullmatch(r'\d+(,\d+)*', a):
+            if out[-1]==option: out.pop()
+            out += [x for n in a.split(',') for x in (option, n)]
+        else: out.append(a); inside = a==option
     return out
 
 # %% ../nbs/08_cli.ipynb #f2c5f550

@@ -6,8 +6,8 @@
 __all__ = ['DEMO_MODELS', 'RUN', 'Work', 'demo_model', 'load_any_model', 'check_recipe', 'steps_of', 'root', 'duration',
            'Progress', 'claim', 'Judged', 'results', 'write_report', 'run', 'weights_of']
 
-# %% ../nbs/05d_pipeline.ipynb #7a13bb07
-import hashlib, json, os, socket, time
+# %% ../nbs/05d_pipeline.ipynb #9d5ae4f7
+import difflib, hashlib, json, os, socket, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,12 +138,12 @@ def _max_length(recipe, stage):
     while stage and not isinstance(stage, Training) and stage.model in recipe: stage = recipe[stage.model]
     return getattr(stage, 'max_length', 128)
 
-# %% ../nbs/05d_pipeline.ipynb #30922252
+# %% ../nbs/05d_pipeline.ipynb #8e402c0d
 def _checkpoints(recipe): return list(dict.fromkeys(n for s in recipe.stages for n in _named(s) if n not in recipe))
 
 def _check_checkpoint(name, task):
     if name in DEMO_MODELS:
-        if not task.name.startswith('demo-'): raise ValueError(f"{name} knows the demo tasks only: give a checkpoint for {task.name}")
+        if not task.name.startswith('demo-'): raise ValueError(f"{name} is made for the demo tasks only: give a checkpoint for {task.name} in its place (hkd run has --teacher and --student)")
         return
     reads = modality_of(_load_config(name, find_model(name)))   # of a hub name, its config is fetched
     if reads!=task.modality: raise ValueError(f"{name} is a model for {reads}, but task {task.name!r} needs one for {task.modality}")
@@ -164,7 +164,11 @@ def check_recipe(
     task:Task,     # loaded
 ):
     "Raise in one line what would fail later"
-    for n in _checkpoints(recipe): _check_checkpoint(n, task)
+    for n in _checkpoints(recipe):
+        try: _check_checkpoint(n, task)
+        except (ValueError, FileNotFoundError) as e:
+            meant = difflib.get_close_matches(n, [s.name for s in recipe.stages], 1)
+            raise type(e)(f"{e}; or was the stage {meant[0]!r} meant?" if meant else str(e)) from None
     for s in recipe.stages:
         try: _check_stage(s, task, recipe)
         except (ValueError, FileNotFoundError) as e: raise ValueError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
@@ -367,7 +371,7 @@ def write_report(
         fig.savefig(folder/('tradeoff.png' if len(first)==1 else f'tradeoff-{task}.png'), dpi=110)
         plt.close(fig)
 
-# %% ../nbs/05d_pipeline.ipynb #66d5f087
+# %% ../nbs/05d_pipeline.ipynb #4fe6a0c4
 def run(
     recipe:Recipe,   # what is to be done
     runs='runs',     # the folder that holds the runs
@@ -381,16 +385,19 @@ def run(
     read,task = _read(recipe), load_task(recipe.task, **recipe.data)   # in this order: what changes from now on is noticed
     check_recipe(recipe, task)
     with claim(where):
-        recipe = replace(recipe, seeds=sorted({*recipe.seeds, *read_run(where).get('seeds', [])}))
+        earlier = sorted(set(read_run(where).get('seeds', []))-set(recipe.seeds))
+        recipe = replace(recipe, seeds=sorted([*recipe.seeds, *earlier]))
+        say(str(task))
         _note(recipe, where)
         _train(recipe, task, where, say)
-        say("measuring what was saved")
+        say(f"measuring what was saved: {sum(len(_judged(recipe, where, k)) for k in recipe.seeds)} models")
         rec = results(recipe, task, where, command or f'run({recipe.name!r})', _seconds(recipe, where))
+        if earlier: rec.data['notes'] = [*rec.notes, f"Trained by earlier calls with other seeds: {', '.join(map(str, earlier))}."]
         write_report(rec, where)
         _note(recipe, where, read, recipe.seeds)
     return rec
 
-# %% ../nbs/05d_pipeline.ipynb #137e741c
+# %% ../nbs/05d_pipeline.ipynb #10d61576
 def _train(recipe, task, where, say):
     "Every stage that isn't done"
     stages,n = plan(recipe), len(task.splits['train'])
@@ -400,7 +407,7 @@ def _train(recipe, task, where, say):
         was_done = (w.out/'metrics.json').is_file()
         progress.begin(f"{w.out.name}: {kind(s)} of {s.model}" + f", heard: {', '.join(teachers(s))}"*bool(teachers(s)) + f", {steps} steps"*bool(steps) + ", done before"*was_done)
         try: RUN[kind(s)](w)
-        except ValueError as e: raise ValueError(f"stage {s.name!r}: {e}") from None
+        except ValueError as e: raise ValueError(f"stage {s.name!r}: {e}" + "; as the recipe is the same, its data or a checkpoint has changed since"*('holds another' in str(e))) from None
         progress.end(steps and not was_done)
         _check_learnt(w)
 

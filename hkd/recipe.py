@@ -360,12 +360,12 @@ def hybrid(
     stages += [prune('student'), qlora('prune')] if prune_first else [qlora('student'), prune('qlora')]
     return Recipe(name=name, task=task, about=about, stages=[*stages, Artifact(name='artifact', model=stages[-1].name)])
 
-# %% ../nbs/05c_recipe.ipynb #9837c1e8
+# %% ../nbs/05c_recipe.ipynb #7531beb4
 _KD = dict(alpha=.9, T=4.)
 _BERT = dict(task='sst2', teacher='google-bert/bert-base-uncased', student='google/bert_uncased_L-4_H-256_A-4', cut=dict(vocab=True), kd=_KD, first=dict(lr=5e-5, epochs=3.), later=dict(lr=1e-4, epochs=1.))
 _VIT = dict(task='beans', teacher='google/vit-base-patch16-224-in21k', student='google/vit-base-patch16-224-in21k', cut=dict(layers=3), kd=_KD, first=dict(lr=5e-5, epochs=10.), later=dict(lr=5e-5, epochs=3.))
-_DEMO = dict(teacher='demo-teacher', student='demo-student', cut={}, kd=dict(alpha=.9, T=2.), prune_first=True, later=dict(lr=5e-4, epochs=3.))
-_PLAIN = dict(warmup_steps=.1, weight_decay=0.)
+_DEMO = dict(teacher='demo-teacher', student='demo-student', cut={}, kd=dict(alpha=.9, T=2.), prune_first=True, later=dict(lr=5e-4, epochs=2., more=dict(bf16=False)))
+_PLAIN = dict(warmup_steps=.1, weight_decay=0., bf16=False)   # models so small gain nothing from fewer bits
 RECIPES = {r.name:r for r in (
     hybrid('bert', prune_first=False, about='BERT-base teaches BERT-mini on SST-2: KD, QLoRA, merge, 30 % zeros', **_BERT),
     hybrid('bert-prune-first', prune_first=True, about='the same with the zeros before QLoRA', **_BERT),

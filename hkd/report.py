@@ -369,7 +369,7 @@ def load_results(
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
     return Record(d)
 
-# %% ../nbs/05b_report.ipynb #c96db4de
+# %% ../nbs/05b_report.ipynb #1f0fae6c
 def _accuracy(r):
     if r['accuracy'] is None: return None
     sd = '' if r['accuracy_sd'] is None else f" ± {r['accuracy_sd']:.1f}"
@@ -392,7 +392,7 @@ COLUMNS = dict(   # column: (heading, row -> text or None)
     accuracy=('accuracy, % ± sd [95 %]', _accuracy), n=('n', _as('n', ',')), seeds=('seeds', lambda r: str(len(r['seeds'])) if r['seeds'] else None),
     ece=('ECE, %', _as('ece', '.1f')), parameters=('parameters, M', _mega('parameters')), size=('size, MB', _mega('bytes_on_disk')), ratio=('ratio', _as('compression_ratio', '.2f')),
     retention=('retention, %', _as('retention', '.1f')), engine=('engine', lambda r: r['engine']), latency=('latency p50 / p95, ms', _latency), throughput=('examples/s', _as('throughput', ',.0f')),
-    memory=('peak memory, MB', _as('peak_memory_mb', ',.0f')), energy=('energy for 1,000, J', _energy), note=('note', lambda r: r.get('note')))
+    memory=('peak memory beyond imports, MB', _as('peak_memory_mb', ',.0f')), energy=('energy for 1,000, J', _energy), note=('note', lambda r: r.get('note')))
 _LEFT = ('name', 'method', 'task', 'split', 'source', 'engine', 'model', 'note')   # texts; numbers stand to the right
 _UNSHOWN = {'class_accuracy', 'device', 'threads', 'batch_size', 'length', 'energy_source', 'ece', 'throughput', 'peak_memory_mb', 'energy_j_per_1000', 'note'}   # in another column, or conditions
 
@@ -875,7 +875,7 @@ def _label_points(ax, rows, at, lines, size=8):
         if r_pt>16: ax.plot(*ax.transData.inverted().transform([px[id(r)], near]).T, color=colour, lw=.6, alpha=.6, zorder=1.5)
         taken.append(place)
 
-# %% ../nbs/05b_report.ipynb #f4f2cdac
+# %% ../nbs/05b_report.ipynb #0db88be8
 def plot_tradeoff(
     rows,                # a record, or rows, of one task and split
     x='bytes_on_disk',   # or 'parameters', 'latency_ms_p50'
@@ -902,6 +902,7 @@ def plot_tradeoff(
         left, _, right, _ = ax.get_window_extent().extents
         lines.append((left, (y := ax.transData.transform((at[id(rows[0])], max(teachers)))[1])-2, right, y+2))
     if labels: _label_points(ax, rows, at, lines)
+    if rows[0].get('task'): ax.set_title(f"{rows[0]['task']}, {rows[0]['split']}, n={rows[0]['n']:,}; rows of one size stand side by side", fontsize=8, color='#666666', loc='left')
     return fig
 
 def tradeoff(
@@ -967,7 +968,7 @@ def _clashes(records):
         taken |= {name for (name,_),found in groups.items() if len(rows := _once([r for _,r in found]))>1 and not _mergeable(rows, {source(i, r) for i,r in found})}
     return taken
 
-# %% ../nbs/05b_report.ipynb #4247b924
+# %% ../nbs/05b_report.ipynb #5fab88f7
 def combine(
     records,        # of `record` or `load_results`, or paths of such files
     names=None,     # of the runs, to tell rows apart; None: their recipes' names, or run 1, run 2, ...
@@ -979,16 +980,18 @@ def combine(
     names = list(names or (r.config.get('name') or f'run {i}' for i,r in enumerate(records, 1)))
     if len(names)!=len(records): raise ValueError(f'{len(names)} names for {len(records)} records: give one each')
     names = [n if names.count(n)==1 else f'{n} ({i})' for i,n in enumerate(names, 1)]
-    clash, groups = _clashes(records), {}
+    clash, groups, more = _clashes(records), {}, dict(comparisons=[], notes=[])
     for run,rec in zip(names, records):
         called = lambda name: f'{run}: {name}' if name in clash else name
         for r in rec.rows: groups.setdefault((called(r.name), r.split), []).append(AttrDict(r, name=called(r.name), source=called(r.source)))
+        more['comparisons'] += [dict(c, name=called(c['name']), than=called(c['than'])) for c in rec.data.get('comparisons') or ()]
+        more['notes'] += [n for n in rec.data.get('notes') or () if n not in more['notes']]
     one_machine = all(r.hardware==records[0].hardware for r in records)
     each = lambda part: {k: _agree([r.data[part].get(k) for r in records]) for k in dict.fromkeys(k for r in records for k in r.data[part])}
     seconds = [r.seconds for r in records]
     whole = dict(format=FORMAT, command=command or '; '.join(dict.fromkeys(r.command for r in records)), config=dict(runs=dict(zip(names, (r.config for r in records)))), versions=each('versions'),
                  hardware=each('hardware'), seconds=None if None in seconds else sum(seconds), commit=_agree([r.commit for r in records]), dirty=any(r.dirty for r in records),
-                 rows=[_merge(_once(rows), one_machine) for rows in groups.values()])
+                 rows=[_merge(_once(rows), one_machine) for rows in groups.values()], **{k:v for k,v in more.items() if v})
     for r in whole['rows']: _check_row(r)
     return Record(whole)
 
@@ -1026,7 +1029,7 @@ def _class_table(rows):
     show = lambda c: '–' if c is None or c['accuracy'] is None else f"{c['accuracy']:.1f}"
     return Table(['name', *names], ['accuracy by class, %', *heads], [[r['name'], *(show(r['class_accuracy'].get(c)) for c in names)] for r in rows])
 
-# %% ../nbs/05b_report.ipynb #73d75dcf
+# %% ../nbs/05b_report.ipynb #21c9b9be
 def _listed(names): return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
 
 def _made(record):
@@ -1045,12 +1048,22 @@ def _remarks(rows):
     if single: out.append(f"One seed only: {_listed(single)}. Another seed would give another accuracy.")
     timed = [r for r in rows if r['latency_ms_p50'] is not None]
     for how in dict.fromkeys(map(_conditions_of, timed)): out.append(f"Latency of {_listed([r['name'] for r in timed if _conditions_of(r)==how])}: {how or 'device and threads are not recorded in the rows'}.")
+    if any(r['engine']=='onnx' for r in rows): out.append("Bytes of a row run by onnx are those of the artifact; the graph that ONNX Runtime runs is made from it on each machine.")
     if sources := sorted({r['energy_source'] for r in rows if r.get('energy_source')}): out.append(f"Energy is an estimate, by {_listed(sources)}: it counts all that ran on the machine at that time.")
     for x,what in [('bytes_on_disk', 'bytes'), ('parameters', 'parameters')]:
         if len(rows)>1 and all(r[x] is not None and r['accuracy'] is not None for r in rows): out.append(f"By accuracy and {what}, no other row beats {_listed([r['name'] for r in pareto(rows, x)])}.")
     return out
 
-# %% ../nbs/05b_report.ipynb #9c1993ac
+# %% ../nbs/05b_report.ipynb #903a62e7
+def _in_short(rows):
+    "The smallest model beside its teacher, in a sentence"
+    whole = [r for r in rows if r['accuracy'] is not None and r['bytes_on_disk']]
+    t = next((r for r in whole if r['method']=='teacher'), None)
+    small = min((r for r in whole if r is not t), key=lambda r: (r['bytes_on_disk'], r['engine']!='torch'), default=None)
+    if t is None or small is None: return []
+    return [f"**In short:** {small['name']} has {small['accuracy']:.1f} % right in {_mega('bytes_on_disk')(small)} MB, {t['name']} {t['accuracy']:.1f} % in {_mega('bytes_on_disk')(t)} MB.", '']
+
+# %% ../nbs/05b_report.ipynb #cd6b139e
 def to_markdown(
     record,           # from `record`, `load_results` or `combine`
     title:str=None,   # None: the recipe's name
@@ -1060,7 +1073,7 @@ def to_markdown(
     groups = {}
     for r in record.rows: groups.setdefault((r.task, r.split), []).append(r)
     for (task,split),rows in groups.items():
-        out += [f"## {task}, {split} ({_agree([f'{r.n:,}' for r in rows])} examples)", '', table(rows)._repr_markdown_(), '', *(f'- {l}' for l in _remarks(rows)), '']
+        out += [f"## {task}, {split} ({_agree([f'{r.n:,}' for r in rows])} examples)", '', *_in_short(rows), table(rows)._repr_markdown_(), '', *(f'- {l}' for l in _remarks(rows)), '']
         told = [c for c in record.data.get('comparisons') or () if c['split']==split and c['name'] in {r.name for r in rows}]
         for t in (_class_table(rows), _against_table(rows), _paired_table(told)):
             if t: out += [t._repr_markdown_(), '']

@@ -787,13 +787,13 @@ DEMO_SIZES = dict(text=dict(train=3000, select=300, validation=500, test=500), i
 
 def _webp(im): f = io.BytesIO(); im.save(f, 'WEBP', lossless=True, quality=100); return f.getvalue()
 
-# %% ../nbs/00_data.ipynb #4796d915
+# %% ../nbs/00_data.ipynb #c4547492
 _demo_shapes = dict(text=dict(teacher=(2, 96), student=(2, 32)), image=dict(teacher=(3, 64), student=(1, 32)))   # layers, hidden size
 DEMO_TRAINING = dict(   # training arguments with which the demo runs; Adam's learning rate falls linearly after a warm-up over a tenth of the steps
     text=dict(teacher=dict(num_train_epochs=14), student=dict(num_train_epochs=12)),
     image=dict(teacher=dict(num_train_epochs=16), student=dict(num_train_epochs=12)))
 for _roles in DEMO_TRAINING.values():
-    for _args in _roles.values(): _args.update(learning_rate=1e-3, per_device_train_batch_size=32, warmup_steps=.1, weight_decay=0.)
+    for _args in _roles.values(): _args.update(learning_rate=1e-3, per_device_train_batch_size=32, warmup_steps=.1, weight_decay=0., bf16=False)   # models so small gain nothing from fewer bits
 
 def demo_config(
     modality:str,          # 'text' or 'image'

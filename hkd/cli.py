@@ -254,7 +254,7 @@ def recipes(
     rows = [dict(recipe=n, task=r.task, stages=' '.join(s.name for s in r.stages), about=r.about) for n,r in RECIPES.items()]
     _show(rows+[dict(recipe=n, task=None, stages=None, about=', '.join(names)) for n,names in TOGETHER.items()], as_json)
 
-# %% ../nbs/08_cli.ipynb #b6f0764d
+# %% ../nbs/08_cli.ipynb #38aaac1c
 @app.command(epilog="Example: hkd finetune google-bert/bert-base-uncased sst2 -o runs/teacher --lr 3e-5")
 def finetune(
     model:Model, task:TaskArg, output:Output,
@@ -262,8 +262,8 @@ def finetune(
     columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
 ):
     "Train a model on labels: the teacher, or a student by itself."
+    task = _task(task, columns, label, labels, metric)   # first: a mistake in it is known sooner
     from hkd import training
-    task = _task(task, columns, label, labels, metric)
     done = training.finetune(model, task, output, views=views, max_length=max_length, **_training(epochs, lr, batch_size, seed, more))
     _show(_rows(output.name, done), as_json, f'{done.steps} steps, {done.seconds:.0f} s', [str(task), f"saved in {output}"], seconds=done.seconds, steps=done.steps, output=str(output))
 

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     'cli':          'recipe',  # at the top of the module; inside its functions it may import any
 }
 STDLIB_ONLY = {'recipe'}
+TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
 LEAVES = {'masks'}  # imports nothing of hkd, so an earlier notebook may import it: `load_model` attaches the masks beside a checkpoint
 
 class Failed(Exception): "A check did not pass; the message says what to mend"
@@ -297,20 +298,22 @@ def run_check(name):
     except Exception as e: note, err = '', f'{type(e).__name__}: {e}'
     return report(name, time.perf_counter()-start, err, note or '')
 
-def run_notebooks(nbs):
-    "Two at a time, one thread each, the largest first"
+def run_together(names, nbs):
+    "Two at a time, one thread each: the checks that take long, then the notebooks, the largest first"
     with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(run_check, n) for n in names]
         jobs = [(nb, pool.submit(run_notebook, nb)) for nb in sorted(nbs, key=lambda p: -len(''.join(code(p))))]
-        return [report(rel(nb), *job.result()) for nb,job in jobs]
+        return [job.result() for job in slow]+[report(rel(nb), *job.result()) for nb,job in jobs]
 
 def main(names):
     os.chdir(ROOT)
     if names==['--list']: return print(*CHECKS, *map(rel, notebooks()), sep='\n')
     if unknown := [n for n in names if n not in CHECKS and n not in map(rel, notebooks())]: sys.exit(f'no check or notebook is called {unknown[0]}: see tools/check.py --list')
     start = time.perf_counter()
-    passed = [run_check(n) for n in CHECKS if n in names or not names]
+    asked = [n for n in CHECKS if n in names or not names]
+    passed = [run_check(n) for n in asked if n not in TAKE_LONG]
     after = snapshot()
-    passed += run_notebooks([nb for nb in notebooks() if rel(nb) in names or not names])
+    passed += run_together([n for n in asked if n in TAKE_LONG], [nb for nb in notebooks() if rel(nb) in names or not names])
     if not notebooks(): passed.append(report('notebooks', 0, 'there are none'))
     if not names:
         left = changed(after, snapshot())

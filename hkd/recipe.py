@@ -8,9 +8,9 @@ __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'T
            'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'find_recipes', 'read_run', 'stamp',
            'is_finished', 'check_folder']
 
-# %% ../nbs/05c_recipe.ipynb #2f332c69
+# %% ../nbs/05c_recipe.ipynb #d5ddfd5c
 import ast, difflib, json, math, re, tomllib, types, typing
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 # %% ../nbs/05c_recipe.ipynb #d109fac8

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'FIELDS', 'TEXTS', 'PACKAGES', 'FORMAT', 'COLUMNS', 'ENGINES', 'COLOURS', 'wilson', 'McNemar', 'mcnemar',
            'Paired', 'paired', 'ece', 'class_accuracy', 'portable', 'row', 'Record', 'record', 'save_results',
-           'load_results', 'Table', 'table', 'load_any', 'example_batch', 'latency', 'peak_memory', 'energy', 'measure',
-           'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff', 'combine', 'to_markdown']
+           'load_results', 'Table', 'table', 'load_any', 'example_batch', 'latency', 'peak_memory', 'energy', 'grade',
+           'measure', 'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff', 'combine', 'to_markdown']
 
 # %% ../nbs/05b_report.ipynb #dbc4acf8
 import io, json, math, os, platform, re, shlex, subprocess, sys, textwrap, time
@@ -672,7 +672,7 @@ def _disk_bytes(path):
     if not folder.is_dir(): return None
     return sum(f.stat().st_size for f in folder.rglob('*') if f.is_file() and f.name not in _RUN_FILES and not f.name.startswith('rng_state'))
 
-# %% ../nbs/05b_report.ipynb #40325a07
+# %% ../nbs/05b_report.ipynb #cb9a5215
 def _sizes(model, path, engine):
     "What it is and how large"
     from hkd.models import content_hash
@@ -682,18 +682,27 @@ def _sizes(model, path, engine):
     return dict(name=portable(Path(name)), model=content_hash(whole)[:16] if numbers else None, engine=engine, parameters=sum(n for n,_ in numbers) or None,
                 nonzero_parameters=sum(z for _,z in numbers) or None, bytes_on_disk=None if path is None else _disk_bytes(path))
 
+def grade(
+    task,       # a loaded task
+    split:str,  # of it
+    z,          # a model's logits on the split
+)->dict:        # metrics, n, and for classes interval, calibration and accuracy by class
+    "What a model's logits are worth"
+    from hkd.data import score
+    y = np.asarray(task.split(split)['label'])
+    out = dict(task=task.name, split=split, n=len(y), **score(task, z, y))
+    if task.is_regression: return out
+    return out | dict(interval=list(wilson(round(out['accuracy']*len(y)/100), len(y))), ece=ece(z, y), class_accuracy=class_accuracy(z, y, task.labels))
+
 def _quality(model, task, split, **kw):
     "How well it does"
-    from hkd.data import load_task, score
+    from hkd.data import load_task
     from hkd.models import head_problem
     from hkd.training import predict_logits
     task = load_task(task)
     if problem := head_problem(model, task): raise ValueError(f"{getattr(model.config, '_name_or_path', '') or type(model).__name__}: {problem}")
     split = split or task.report_split
-    y, z = np.asarray(task.split(split)['label']), predict_logits(model, task, split, **kw)
-    out = dict(task=task.name, split=split, n=len(y), **score(task, z, y))
-    if task.is_regression: return out
-    return out | dict(interval=list(wilson(round(out['accuracy']*len(y)/100), len(y))), ece=ece(z, y), class_accuracy=class_accuracy(z, y, task.labels))
+    return grade(task, split, predict_logits(model, task, split, **kw))
 
 def _joules(model, batch_size, length):
     "Joules for 1,000 examples"

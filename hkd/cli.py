@@ -280,7 +280,7 @@ def _verdict(task, split, alone, taught, **kw):
     sure = 'more than chance' if test.p<.05 else 'this could be chance'
     return f"{task.name}: the student is {who} on {len(y)} {split} examples (only taught right {test.b01}, only alone right {test.b10}; McNemar p {'= %.3f' % test.p if test.p>=.001 else '< 0.001'}: {sure})."
 
-# %% ../nbs/08_cli.ipynb #71c4679c
+# %% ../nbs/08_cli.ipynb #3083448f
 def _student(teacher, student, layers, task, seed):
     "The student named, or one cut from the teacher; made anew at each call"
     from hkd.models import load_model, student_from_teacher
@@ -298,7 +298,8 @@ def distill(
     temperature:Annotated[float, Option('-T', '--temperature', help="Above 1 softens the teacher's answers.")]=2.,
     intermediate:Annotated[str, Option(help="Compare layers too: hint, pkd, tinybert, minilm, cosine or rkd.", show_default=False)]=None,
     beta:Annotated[float, Option(help="Weight of the intermediate loss.")]=0.,
-    transfer:Annotated[str, Option(help="Unlabelled texts or images that only the teacher labels: a file or folder.", show_default=False)]=None,
+    transfer:Annotated[str, Option(help="Unlabelled texts or images that only the teacher labels: a file or folder, or perturbed: training texts changed at random.", show_default=False)]=None,
+    transfer_most:Annotated[int, Option(help="Take only so many of them, drawn at random.", min=1, show_default=False)]=None,
     control:Annotated[bool, Option('--control', help="Also train the same start without the teacher (saved beside, NAME-control), and compare.")]=False,
     epochs:Epochs=3, lr:Lr=5e-5, batch_size:Batch=32, seed:Seed=42, max_length:Length=128, views:Views=4, more:Set=None,
     columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
@@ -315,7 +316,7 @@ def distill(
     teacher = load_model(teacher, task)
     start = lambda: _student(teacher, next(iter(student), None), layers, task, seed)
     args = dict(views=views, max_length=max_length, **_training(epochs, lr, batch_size, seed, more))
-    done = training.distill(start(), teacher, task, loss=loss, alpha=alpha, T=temperature, intermediate=intermediate, beta=beta, transfer=transfer, output_dir=output, **args)
+    done = training.distill(start(), teacher, task, loss=loss, alpha=alpha, T=temperature, intermediate=intermediate, beta=beta, transfer=transfer, transfer_most=transfer_most, output_dir=output, **args)
     known = training.Trained(teacher, {s:training.evaluate(teacher, task, s, max_length=max_length) for s in done.metrics}, [], 0, 0)
     rows,notes = _rows('teacher', known)+_rows(output.name, done), [f"saved in {output}"]
     if control:

@@ -8,8 +8,9 @@ __all__ = ['models_dir', 'find_model', 'modality_of', 'load_processor', 'process
            'pick_layers', 'copy_model', 'student_from_teacher', 'model_from_config', 'resize_positions', 'unk_rate',
            'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears', 'class_for']
 
-# %% ../nbs/00a_models.ipynb #e93f7b75
-import copy, functools, hashlib, json, logging, operator, os, re, shutil, socket, tempfile
+# %% ../nbs/00a_models.ipynb #b7ce953f
+import bisect, copy, functools, hashlib, json, logging, operator, os, re, shutil, socket, tempfile
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
@@ -604,25 +605,36 @@ def unk_rate(
     ids = [i for row in _encode(tokenizer, texts, special=False) for i in row]
     return ids.count(tokenizer.unk_token_id) / max(len(ids), 1)
 
-# %% ../nbs/00a_models.ipynb #13566a26
+# %% ../nbs/00a_models.ipynb #c35adb8b
 def trim_vocab(
     model:PreTrainedModel, # a text classifier, left as it is
     tokenizer,             # its fast tokenizer, left as it is
     texts:list,            # training texts (of pairs: both); never validation or test
     validation:list|None=None, # texts on which the [UNK] rate is stated; they keep no token
     verbose:bool=True,     # print what was cut
+    size:int|None=None,    # keep at most so many tokens, those that the texts use most; None: all that they use
 )->tuple:                  # the smaller model and its tokenizer
     "Cut embeddings and tokenizer to what some texts use, so that nothing becomes unsayable"
     texts, spec = _texts(texts), _spec(tokenizer)
     rows = _encode(tokenizer, texts)
-    keep = _keep(spec, {i for r in rows for i in r} | set(tokenizer.all_special_ids))
+    keep = _most_used(spec, rows, tokenizer.all_special_ids, size)
     _check_trimmable(model, tokenizer, keep)
     small, tok = _cut_embeddings(model, keep), _from_spec(tokenizer, _cut(spec, keep))
     new = {i: j for j, i in enumerate(keep)}
-    if _encode(tok, texts) != [[new[i] for i in r] for r in rows]: raise RuntimeError(f"Trimming {type(tokenizer).__name__} would change how the texts are split: please report it")
+    whole = [(t, r) for t, r in zip(texts, rows) if new.keys() >= set(r)]   # all of them, unless `size` took a token
+    if _encode(tok, [t for t, _ in whole]) != [[new[i] for i in r] for _, r in whole]:
+        raise RuntimeError(f"Trimming {type(tokenizer).__name__} would change how the texts are split: please report it")
     small.processor = tok
     if verbose: print(_trim_report(model, small, tokenizer, tok, validation))
     return small, tok
+
+def _most_used(spec, rows, special, size):
+    "Ids that stay, at most `size`"
+    ranked = [i for i, _ in Counter(i for r in rows for i in r).most_common()]
+    keep = lambda n: _keep(spec, {*special, *ranked[:n]})
+    if size is None: return keep(None)
+    if len(keep(0)) > size: raise ValueError(f"size={size}: special tokens and single characters alone are {len(keep(0))} tokens; give more")
+    return keep(bisect.bisect_right(range(len(ranked)+1), size, key=lambda n: len(keep(n)))-1)
 
 def _trim_report(model, small, tokenizer, tok, validation):
     "What was cut, in one line"

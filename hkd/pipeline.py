@@ -6,7 +6,7 @@
 __all__ = ['DEMO_MODELS', 'RUN', 'Work', 'demo_model', 'check_recipe', 'steps_of', 'root', 'duration', 'Progress', 'claim',
            'Judged', 'results', 'write_report', 'run', 'weights_of']
 
-# %% ../nbs/05d_pipeline.ipynb #347cde96
+# %% ../nbs/05d_pipeline.ipynb #59db82aa
 import difflib, hashlib, json, os, socket, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from .artifact import is_artifact, read_manifest, save_compressed
-from .data import Task, data_dir, demo_config, demo_tokenizer, load_task
+from .data import Task, data_dir, demo_config, demo_tokenizer, find_transfer, load_task
 from .kd_losses import check_loss_args
 from .models import _load_config, content_hash, find_model, modality_of, model_from_config, pick_layers, resize_positions, save_model, student_from_teacher, trim_vocab
 from .multiagent import TeacherEnsemble
@@ -61,7 +61,7 @@ def demo_model(name, task, seed=0): # 'demo-teacher' or 'demo-student'
     processor = demo_tokenizer() if task.modality=='text' else ViTImageProcessorPil(size=dict(height=32, width=32))
     return model_from_config(demo_config(task.modality, DEMO_MODELS[name]), task, processor, seed=seed)
 
-# %% ../nbs/05d_pipeline.ipynb #e341038e
+# %% ../nbs/05d_pipeline.ipynb #7702c848
 def _training(s, seed):
     "A stage's fields as `TrainingArguments` has them"
     args = dict(learning_rate=s.lr, per_device_train_batch_size=s.batch_size, seed=seed, **s.more)
@@ -70,7 +70,7 @@ def _training(s, seed):
     return dict(max_steps=s.steps, eval_strategy='steps', eval_steps=every, save_strategy='steps', save_steps=every, **args)
 
 def _common(w): return dict(output_dir=w.out, views=w.stage.views, max_length=w.stage.max_length, **_training(w.stage, w.own_seed))
-def _heard(w): return dict(teacher=w.teacher, loss=w.stage.loss, alpha=w.stage.alpha, T=w.stage.T)
+def _heard(w): return dict(teacher=w.teacher, **{k:getattr(w.stage, k) for k in ('loss','alpha','T','transfer','transfer_most')})
 
 def _kept(w, model, make, *what):
     "A stage that doesn't train: its model saved, or found as it was saved"
@@ -80,12 +80,12 @@ def _kept(w, model, make, *what):
     new = make(model)
     save_model(new, w.out, files={'metrics.json':json.dumps(dict(format=1, key=f.key, task=w.task.name, metrics={}, history=[], seconds=time.time()-start, steps=0), indent=1)})
 
-# %% ../nbs/05d_pipeline.ipynb #e1c4e0f2
+# %% ../nbs/05d_pipeline.ipynb #79d820f4
 def _finetune(w): finetune(w.model, w.task, **_common(w))
 
 def _distill(w):
     s = w.stage
-    distill(w.model, task=w.task, intermediate=s.intermediate, beta=s.beta, transfer=s.transfer, **_heard(w), **_common(w))
+    distill(w.model, task=w.task, intermediate=s.intermediate, beta=s.beta, **_heard(w), **_common(w))
 
 def _qlora(w):
     s = w.stage
@@ -97,7 +97,7 @@ def _trim(w):
     def cut(m):
         if s.image_size: m = resize_positions(m, s.image_size)
         if s.layers is not None: m = student_from_teacher(m, s.layers)
-        if s.vocab: m,_ = trim_vocab(m, m.processor, _train_texts(w.task), verbose=False)
+        if s.vocab: m,_ = trim_vocab(m, m.processor, _train_texts(w.task), verbose=False, size=None if s.vocab is True else s.vocab)
         return m
     _kept(w, model, cut, s.layers, s.vocab, s.image_size, _train_texts(w.task) if s.vocab else None)
 
@@ -137,7 +137,7 @@ def _max_length(recipe, stage):
     "The tokens that a stage's model was trained on"
     return next((s.max_length for s in _history(recipe, stage) if isinstance(s, Training)), 128)
 
-# %% ../nbs/05d_pipeline.ipynb #8e402c0d
+# %% ../nbs/05d_pipeline.ipynb #bc0fc409
 def _checkpoints(recipe): return list(dict.fromkeys(n for s in recipe.stages for n in _named(s) if n not in recipe))
 
 def _check_checkpoint(name, task):
@@ -148,7 +148,7 @@ def _check_checkpoint(name, task):
     if reads!=task.modality: raise ValueError(f"{name} is a model for {reads}, but task {task.name!r} needs one for {task.modality}")
 
 def _check_stage(s, task, recipe):
-    if getattr(s, 'transfer', None) and not Path(s.transfer).exists(): raise FileNotFoundError(f"transfer: {s.transfer}: no such file or folder")
+    if getattr(s, 'transfer', None) not in (None, 'perturbed') and not find_transfer(s.transfer).exists(): raise FileNotFoundError(f"transfer: {s.transfer}: no such file or folder")
     if isinstance(s, Trim) and s.layers is not None and s.model not in recipe and s.model not in DEMO_MODELS:
         if n := getattr(_load_config(s.model, find_model(s.model)), 'num_hidden_layers', None): pick_layers(s.layers, n)
     if isinstance(s, Trim) and s.vocab and task.modality!='text': raise ValueError(f"vocab: {task.name!r} has images, which have no vocabulary")
@@ -219,12 +219,12 @@ def claim(
         f.write(f"process {os.getpid()} on {socket.gethostname()}"); f.flush()
         yield
 
-# %% ../nbs/05d_pipeline.ipynb #b0d753be
+# %% ../nbs/05d_pipeline.ipynb #46c3f2a5
 def _read(recipe):
     "What a run reads, as it looks now: data, transfer sets, checkpoints"
     places = [Path(recipe.task)] if Path(recipe.task).exists() else [data_dir()/recipe.task] if data_dir() and (data_dir()/recipe.task).exists() else []
     found = [find_model(n) for n in _checkpoints(recipe) if n not in DEMO_MODELS]
-    return {str(Path(p).resolve()):stamp([p]) for p in [*places, *found, *(s.transfer for s in recipe.stages if getattr(s, 'transfer', None))] if Path(p).exists()}
+    return {str(Path(p).resolve()):stamp([p]) for p in [*places, *found, *(find_transfer(s.transfer) for s in recipe.stages if getattr(s, 'transfer', None))] if Path(p).exists()}
 
 def _note(recipe, folder, read=None, done=()):
     "Write `run.json`, whole or not at all; a run that isn't done promises nothing"
@@ -328,7 +328,15 @@ def _compared(recipe, right, seed):
             t = mcnemar(y, x)
             yield dict(name=a, than=b, split=split, seed=own, difference=100*float(x.mean()-y.mean()), only_name=t.b01, only_than=t.b10, p=t.p)
 
-# %% ../nbs/05d_pipeline.ipynb #b57dd00c
+# %% ../nbs/05d_pipeline.ipynb #98349820
+def _ensembles(recipe, task, runs, seed):
+    "What several teachers know together"
+    for s in recipe.stages:
+        if len(teachers(s))<2 or (e := Work(recipe, s, task, seed, runs).teacher).needs_labels: continue
+        own = seed if any(varies(recipe, recipe[t]) for t in teachers(s) if t in recipe) else 0
+        for split in _splits(task): yield dict(stage=s.name, teachers=[_called(recipe, t) for t in teachers(s)], split=split, seed=own, **e.evaluate(task, split, s.max_length))
+
+# %% ../nbs/05d_pipeline.ipynb #7a4d69d6
 def results(
     recipe:Recipe, # whose stages are all done
     task:Task,     # loaded
@@ -337,13 +345,14 @@ def results(
     seconds=None,  # that training took
 )->Record:
     "Measure every model of a run, as it was saved"
-    records,comparisons,notes = [], [], []
+    records,comparisons,ensembles,notes = [], [], [], []
     for seed in recipe.seeds:
         rows,right = _seed_rows(recipe, task, runs, seed, notes)
         comparisons += [c for c in _compared(recipe, right, seed) if c not in comparisons]
+        ensembles += [e for e in _ensembles(recipe, task, runs, seed) if e not in ensembles]
         records.append(record(rows, command or f'run({recipe.name!r})', dict(name=recipe.name, recipe=to_dict(recipe)), seconds))
     rec = records[0] if len(records)==1 else combine(records)
-    rec.data |= dict(config=records[0].config, seconds=seconds, comparisons=comparisons, notes=list(dict.fromkeys(notes)))
+    rec.data |= dict(config=records[0].config, seconds=seconds, comparisons=comparisons, ensembles=ensembles, notes=list(dict.fromkeys(notes)))
     return rec
 
 # %% ../nbs/05d_pipeline.ipynb #a63f86f6

@@ -6,7 +6,7 @@
 __all__ = ['prunable', 'prune', 'sparsity_by_layer', 'sparsity', 'make_permanent', 'sensitivity', 'CubicSchedule',
            'prune_and_recover', 'importance', 'remove_neurons', 'remove_heads']
 
-# %% ../nbs/05_prune.ipynb #8ccf0fc9
+# %% ../nbs/05_prune.ipynb #58d5707b
 import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .data import Collator, Task, load_task, prepare
 from .kd_losses import check_loss_args
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
 from .models import class_for, copy_model, encoder_layers, layer_linears, processor_of
-from .training import DEFAULTS, Trained, _device, _load, _to, _train, evaluate
+from .training import DEFAULTS, Trained, _device, _extra, _load, _to, _train, evaluate
 from transformers import TrainerCallback
 
 # %% ../nbs/05_prune.ipynb #bf5a1252
@@ -194,7 +194,7 @@ class CubicSchedule(TrainerCallback):
         if first<t<last and (t-first)%self.every==0 or t==last: prune(model, self.at(t, state.max_steps), self.scope)
         if t==last: state.best_metric = state.best_global_step = state.best_model_checkpoint = None
 
-# %% ../nbs/05_prune.ipynb #70eeabc2
+# %% ../nbs/05_prune.ipynb #23ff5ecd
 def prune_and_recover(
     model,               # a model, or a folder or hub name; left as it is
     task:Task,           # a task, or what `load_task` takes
@@ -206,6 +206,8 @@ def prune_and_recover(
     loss='soft',         # with a teacher, see `distill`
     alpha:float=.5,      # with a teacher: weight of its answers
     T:float=2.,          # with a teacher: temperature
+    transfer=None,       # unlabelled examples that only the teacher labels, see `load_transfer`
+    transfer_most:int=None, # take only so many of them, drawn at random
     output_dir=None,     # where to save it; None: nowhere
     views:int=4,         # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,  # tokens a text is cut to
@@ -218,7 +220,7 @@ def prune_and_recover(
     model = copy_model(_load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed'])))
     if schedule is None: prune(model, amount, scope, pattern)
     else: _check_float(prunable(model))
-    return _train(model, task, teacher, kd, None, views, max_length, output_dir, training_args, callbacks=[schedule] if schedule else [])
+    return _train(model, task, teacher, kd, _extra(transfer, transfer_most, task), views, max_length, output_dir, training_args, callbacks=[schedule] if schedule else [])
 
 def _schedule(schedule, amount, scope, pattern):
     if schedule is None: return None

@@ -6,7 +6,7 @@
 __all__ = ['nf4_levels', 'lora_targets', 'unpack', 'NF4Linear', 'quantize_nf4', 'dequantize', 'MaskedLora', 'add_lora', 'merge',
            'qlora', 'Int8Linear', 'quantize_int8', 'logical_parameters', 'bytes_by_part']
 
-# %% ../nbs/04_qlora.ipynb #d1637ec2
+# %% ../nbs/04_qlora.ipynb #7f5b3a0a
 import copy, warnings
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from .data import load_task
 from .kd_losses import check_loss_args
 from .masks import attach_mask
 from .models import copy_model, set_labels   # before bitsandbytes, whose hint about kernels it silences
-from .training import Trained, _load, _name, _train, training_arguments
+from .training import Trained, _extra, _load, _name, _train, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
@@ -199,7 +199,7 @@ class _Lora(TrainerCallback):
     alpha:float
     dropout:float
 
-# %% ../nbs/04_qlora.ipynb #759cc321
+# %% ../nbs/04_qlora.ipynb #38eedb55
 def qlora(
     model,                    # a trained classifier, or its folder or hub name; left as it is
     task,                     # a `Task`, or what `load_task` takes
@@ -213,6 +213,8 @@ def qlora(
     loss='soft',              # distillation loss, see `distill`
     alpha:float=.5,           # weight of the teacher's answers; 1-alpha is that of the labels
     T:float=2.,               # temperature
+    transfer=None,            # unlabelled examples that only the teacher labels, see `load_transfer`
+    transfer_most:int=None,   # take only so many of them, drawn at random
     output_dir=None,          # where to save the merged model; None: nowhere
     views:int=4,              # augmented views of an image; 0: no augmentation
     max_length:int=128,       # tokens a text is cut to
@@ -230,7 +232,7 @@ def qlora(
     start = quantize_nf4(model, double_quant) if quantize else model
     adapted = add_lora(start, r, lora_alpha, dropout, targets, plan.seed)
     kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
-    return _train(adapted, task, teacher, kd, None, views, max_length, output_dir, args, [_Lora(lora_alpha, dropout)], merge)
+    return _train(adapted, task, teacher, kd, _extra(transfer, transfer_most, task), views, max_length, output_dir, args, [_Lora(lora_alpha, dropout)], merge)
 
 # %% ../nbs/04_qlora.ipynb #fe5cf490
 class Int8Linear(nn.Linear):

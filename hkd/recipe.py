@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'Taught', 'Finetune', 'Trim', 'Distill', 'Prune',
            'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'method', 'varies', 'folder', 'plan', 'from_dict',
-           'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'find_recipes', 'read_run', 'stamp',
-           'is_finished', 'check_folder']
+           'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'ladder', 'find_recipes', 'read_run',
+           'stamp', 'is_finished', 'check_folder']
 
 # %% ../nbs/05c_recipe.ipynb #d5ddfd5c
 import ast, difflib, json, math, re, tomllib, types, typing
@@ -20,7 +20,7 @@ class Stage:
     name:str   # what other stages, folders and tables call it
     model:str  # another stage, or a checkpoint
 
-# %% ../nbs/05c_recipe.ipynb #af9f8103
+# %% ../nbs/05c_recipe.ipynb #82913408
 @dataclass(kw_only=True)
 class Training(Stage):
     "A stage that trains"
@@ -41,8 +41,10 @@ class Taught(Training):
     loss:str = 'soft'           # one of `LOGIT_LOSSES`
     alpha:float = .5            # weight of the teacher's answers; 1-alpha is that of the labels
     T:float = 2.                # temperature
+    transfer:str|None = None    # unlabelled examples that only the teacher labels: a file or folder, or 'perturbed'
+    transfer_most:int|None = None # take only so many of them, drawn at random
 
-# %% ../nbs/05c_recipe.ipynb #0db4e5d3
+# %% ../nbs/05c_recipe.ipynb #97224e36
 @dataclass(kw_only=True)
 class Finetune(Training):
     "Train on labels alone: a teacher, or a student's control"
@@ -51,7 +53,7 @@ class Finetune(Training):
 class Trim(Stage):
     "Cut a student out of a model, without training"
     layers:int|list[int]|None = None # how many, or which; None: all
-    vocab:bool = False          # keep only the tokens that train's texts use
+    vocab:bool|int = False      # keep only the tokens that train's texts use; a number: at most so many, the most used
     image_size:int|None = None  # side of the images in pixels, for a ViT; None: as it is
     seed:int|None = None        # of a new head; None: the run's
 
@@ -60,7 +62,6 @@ class Distill(Taught):
     "Train on labels and on a teacher's answers"
     intermediate:str|None = None # compares layers too: one of `FEATURE_LOSSES`
     beta:float = 0.             # weight of that
-    transfer:str|None = None    # unlabelled examples that only the teacher labels: a file or folder
 
 @dataclass(kw_only=True)
 class Prune(Taught):
@@ -153,7 +154,7 @@ def _circle(left):
     while path[-1] not in path[:-1]: path.append(next(n for n in _named(of[path[-1]]) if n in of))
     return ' -> '.join(path[path.index(path[-1]):])
 
-# %% ../nbs/05c_recipe.ipynb #1c656d40
+# %% ../nbs/05c_recipe.ipynb #2fbecf31
 def _check(r):
     "The recipe's stages in order, or one line that says what is wrong"
     where = f"recipe {r.name!r}"
@@ -172,12 +173,13 @@ def _check(r):
 _above,_least,_share,_part = (lambda v: v>0, 'above 0'), (lambda v: v>=0, 'at least 0'), (lambda v: 0<=v<=1, 'between 0 and 1'), (lambda v: 0<=v<1, 'at least 0 and below 1')
 _one = (lambda v: v>=1, 'at least 1')
 _RANGES = dict(alpha=_share, T=_above, lr=_above, epochs=_least, steps=_one, batch_size=_one, max_length=_one, views=_least, seed=_least, beta=_least, amount=_part, neurons=_part, heads=_part,
-               r=_one, lora_alpha=_above, dropout=_part, image_size=_one)
+               r=_one, transfer_most=_one, vocab=(lambda v: isinstance(v, bool) or v>=1, 'at least 1'), lora_alpha=_above, dropout=_part, image_size=_one)
 _CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'))
 _OWN = dict(learning_rate='lr', per_device_train_batch_size='batch_size', num_train_epochs='epochs', max_steps='steps', seed='seed', output_dir='name')
 
 def _check_stage(s, where, r):
     _check_types(s, where)
+    if getattr(s, 'transfer', None) and not teachers(s): raise ValueError(f"{where}: transfer = {s.transfer!r} has no labels; name a teacher, who gives them")
     if isinstance(s, Distill) and not teachers(s): raise ValueError(f"{where}: teacher is missing; name a stage or a checkpoint, or make it a finetune")
     for n in _named(s):
         if not n.strip(): raise ValueError(f"{where}: an empty name for a model; name a stage or a checkpoint")
@@ -360,8 +362,32 @@ def hybrid(
     stages += [prune('student'), qlora('prune')] if prune_first else [qlora('student'), prune('qlora')]
     return Recipe(name=name, task=task, about=about, stages=[*stages, Artifact(name='artifact', model=stages[-1].name)])
 
-# %% ../nbs/05c_recipe.ipynb #7531beb4
+# %% ../nbs/05c_recipe.ipynb #70f5d779
+def ladder(
+    name:str,      # of the recipe
+    task:str,      # what `load_task` takes
+    teacher:str,   # checkpoint the teacher starts from
+    rungs:dict,    # name -> fields of `Trim`, the largest student first
+    first:dict,    # how all are trained: fields of `Training`
+    kd:dict,       # fields of `Taught`
+    about:str='',  # in a line
+)->Recipe:
+    "Students of falling size: alone, under the teacher, under the rung above, under all that stand higher"
+    stages,last,above = [Finetune(name='teacher', model=teacher, seed=0, **first)], None, []
+    for rung,cut in rungs.items():
+        train = dict(model=f'start-{rung}', **first)
+        taught = lambda how, t: Distill(name=f'{how}-{rung}', teacher=t, **kd, **train)
+        stages += [Trim(name=f'start-{rung}', **cut), Finetune(name=f'alone-{rung}', **train), taught('kd', 'teacher')]
+        if above: stages += [taught('chain', last), taught('multi', ['teacher', *above])]
+        last = f'chain-{rung}' if above else f'kd-{rung}'
+        above.append(f'kd-{rung}')
+    return Recipe(name=name, task=task, about=about, stages=stages)
+
+# %% ../nbs/05c_recipe.ipynb #a20c40cd
 _KD = dict(alpha=.9, T=4.)
+_mini = lambda l,h,a: dict(model=f'google/bert_uncased_L-{l}_H-{h}_A-{a}', vocab=True)
+_BERT_RUNGS = dict(medium=_mini(8, 512, 8), small=_mini(4, 512, 8), mini=_mini(4, 256, 4))
+_VIT_RUNGS = {f'{n}':dict(model='google/vit-base-patch16-224-in21k', layers=n) for n in (9, 6, 3)}
 _BERT = dict(task='sst2', teacher='google-bert/bert-base-uncased', student='google/bert_uncased_L-4_H-256_A-4', cut=dict(vocab=True), kd=_KD, first=dict(lr=5e-5, epochs=3.), later=dict(lr=1e-4, epochs=1.))
 _VIT = dict(task='beans', teacher='google/vit-base-patch16-224-in21k', student='google/vit-base-patch16-224-in21k', cut=dict(layers=3), kd=_KD, first=dict(lr=5e-5, epochs=10.), later=dict(lr=5e-5, epochs=3.))
 _DEMO = dict(teacher='demo-teacher', student='demo-student', cut={}, kd=dict(alpha=.9, T=2.), prune_first=True, later=dict(lr=5e-4, epochs=2., more=dict(bf16=False)))
@@ -371,6 +397,8 @@ RECIPES = {r.name:r for r in (
     hybrid('bert-prune-first', prune_first=True, about='the same with the zeros before QLoRA', **_BERT),
     hybrid('vit', prune_first=False, about='ViT-base teaches its own 3 layers on Beans: KD, QLoRA, merge, 30 % zeros', **_VIT),
     hybrid('vit-prune-first', prune_first=True, about='the same with the zeros before QLoRA', **_VIT),
+    ladder('bert-ladder', **{k:_BERT[k] for k in ('task','teacher','first','kd')}, rungs=_BERT_RUNGS, about='BERT-base, medium, small and mini: straight, successive and multi-agent KD'),
+    ladder('vit-ladder', **{k:_VIT[k] for k in ('task','teacher','first','kd')}, rungs=_VIT_RUNGS, about='12, 9, 6 and 3 layers of ViT-base on Beans: the same'),
     hybrid('demo-text', 'demo-text', first=dict(lr=1e-3, epochs=12., more=_PLAIN), about='tiny models on sentences made on the spot, offline', **_DEMO),
     hybrid('demo-image', 'demo-image', first=dict(lr=1e-3, epochs=12., more=_PLAIN), about='tiny models on drawn leaves, offline', **_DEMO))}
 TOGETHER = dict(demo=['demo-text','demo-image']) # names for several

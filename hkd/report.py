@@ -977,7 +977,7 @@ def _clashes(records):
         taken |= {name for (name,_),found in groups.items() if len(rows := _once([r for _,r in found]))>1 and not _mergeable(rows, {source(i, r) for i,r in found})}
     return taken
 
-# %% ../nbs/05b_report.ipynb #5fab88f7
+# %% ../nbs/05b_report.ipynb #e0fec3c1
 def combine(
     records,        # of `record` or `load_results`, or paths of such files
     names=None,     # of the runs, to tell rows apart; None: their recipes' names, or run 1, run 2, ...
@@ -989,11 +989,12 @@ def combine(
     names = list(names or (r.config.get('name') or f'run {i}' for i,r in enumerate(records, 1)))
     if len(names)!=len(records): raise ValueError(f'{len(names)} names for {len(records)} records: give one each')
     names = [n if names.count(n)==1 else f'{n} ({i})' for i,n in enumerate(names, 1)]
-    clash, groups, more = _clashes(records), {}, dict(comparisons=[], notes=[])
+    clash, groups, more = _clashes(records), {}, dict(comparisons=[], ensembles=[], notes=[])
     for run,rec in zip(names, records):
         called = lambda name: f'{run}: {name}' if name in clash else name
         for r in rec.rows: groups.setdefault((called(r.name), r.split), []).append(AttrDict(r, name=called(r.name), source=called(r.source)))
         more['comparisons'] += [dict(c, name=called(c['name']), than=called(c['than'])) for c in rec.data.get('comparisons') or ()]
+        more['ensembles'] += [dict(e, stage=called(e['stage']), teachers=[called(t) for t in e['teachers']]) for e in rec.data.get('ensembles') or ()]
         more['notes'] += [n for n in rec.data.get('notes') or () if n not in more['notes']]
     one_machine = all(r.hardware==records[0].hardware for r in records)
     each = lambda part: {k: _agree([r.data[part].get(k) for r in records]) for k in dict.fromkeys(k for r in records for k in r.data[part])}
@@ -1038,8 +1039,10 @@ def _class_table(rows):
     show = lambda c: '–' if c is None or c['accuracy'] is None else f"{c['accuracy']:.1f}"
     return Table(['name', *names], ['accuracy by class, %', *heads], [[r['name'], *(show(r['class_accuracy'].get(c)) for c in names)] for r in rows])
 
-# %% ../nbs/05b_report.ipynb #21c9b9be
+# %% ../nbs/05b_report.ipynb #38f21608
 def _listed(names): return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
+
+def _heard_as_one(e): return f"- {_listed(e['teachers'])}, whom {e['stage']} heard as one (seed {e['seed']}): " + ', '.join(f'{k} {v:.1f}' for k,v in e.items() if k not in ('stage','teachers','split','seed','n'))
 
 def _made(record):
     "How a record was made, in lines"
@@ -1072,7 +1075,7 @@ def _in_short(rows):
     if t is None or small is None: return []
     return [f"**In short:** {small['name']} has {small['accuracy']:.1f} % right in {_mega('bytes_on_disk')(small)} MB, {t['name']} {t['accuracy']:.1f} % in {_mega('bytes_on_disk')(t)} MB.", '']
 
-# %% ../nbs/05b_report.ipynb #cd6b139e
+# %% ../nbs/05b_report.ipynb #ae8c2e1e
 def to_markdown(
     record,           # from `record`, `load_results` or `combine`
     title:str=None,   # None: the recipe's name
@@ -1086,5 +1089,6 @@ def to_markdown(
         told = [c for c in record.data.get('comparisons') or () if c['split']==split and c['name'] in {r.name for r in rows}]
         for t in (_class_table(rows), _against_table(rows), _paired_table(told)):
             if t: out += [t._repr_markdown_(), '']
+        out += [_heard_as_one(e) for e in record.data.get('ensembles') or () if e['split']==split and e['stage'] in {r.name for r in rows}]
     out += [f'- {n}' for n in record.data.get('notes') or ()]
     return '\n'.join(out).rstrip()+'\n'

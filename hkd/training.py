@@ -265,7 +265,7 @@ def _check_same_inputs(student, teacher, intermediate, layers):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #35c13ad4
+# %% ../nbs/01b_training.ipynb #c8737557
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, combine=None, # `combine` makes one answer of several, see `Teachers`
@@ -275,7 +275,7 @@ class KDTrainer(Trainer):
         processor = processor_of(model)
         collate = KDCollator(Collator(processor, task.is_regression), answers, train_set)
         super().__init__(model, args, data_collator=collate, train_dataset=train_set, processing_class=None,
-            eval_dataset=prepare(task, 'select', processor, max_length), compute_metrics=lambda p: score(task, p.predictions, p.label_ids), **kw)
+            eval_dataset=prepare(task, 'select', processor, max_length, keep=True), compute_metrics=lambda p: score(task, p.predictions, p.label_ids), **kw)
         self.model_accepts_loss_kwargs = False
         self.task,self.views,self.combine,self.kd_args = task,views,combine,dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers, regression=task.is_regression)
         self.parts,self.projectors = [],None
@@ -495,14 +495,14 @@ def _read_run(file):
     except (OSError, ValueError): return {}
     return run if isinstance(run, dict) else {}
 
-# %% ../nbs/01b_training.ipynb #1ecee74a
+# %% ../nbs/01b_training.ipynb #dd104368
 def _answers(teacher, task, extra, views, max_length):
     "The teacher's answers for the train split and the transfer set, in every view"
     sources = ['train'] + ([extra] if extra is not None else [])
     return Answers([[teacher_logits(teacher, task, s, v, max_length) for s in sources] for v in (range(views) if views else [None])])
 
 def _train_set(model, task, extra, views, max_length):
-    parts = [prepare(task, s, processor_of(model), max_length, 0 if views else None) for s in (['train'] if extra is None else ['train', extra])]
+    parts = [prepare(task, s, processor_of(model), max_length, 0 if views else None, keep=True) for s in (['train'] if extra is None else ['train', extra])]
     return TrainSet(parts, task.is_regression)
 
 def _metrics(model, task, max_length): return {s:evaluate(model, task, s, max_length=max_length) for s in task.splits if s!='train'}
@@ -531,7 +531,7 @@ def _teacher_key(teacher, task):
     keys = list(map(content_hash, _members(teacher, task)))
     return _hash(*keys, *teacher.key()) if hasattr(teacher, 'teachers') else keys[0]
 
-# %% ../nbs/01b_training.ipynb #fee10f4d
+# %% ../nbs/01b_training.ipynb #1257ddb9
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
@@ -546,12 +546,14 @@ def _fit(trainer, folder):
 def _epochs(args, n): # how many are begun
     return int(np.ceil(args.max_steps*args.train_batch_size*args.gradient_accumulation_steps/n if args.max_steps>0 else args.num_train_epochs))
 
-def _train(model, task, teacher=None, kd=None, transfer=None, views=4, max_length=128, output_dir=None, training_args=None,
+def _extra(transfer, most, task): return None if transfer is None else load_transfer(transfer, task, most)
+
+def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=128, output_dir=None, training_args=None,
            callbacks=(),  # more of Trainer's callbacks, told apart by their repr
            finish=None):  # what makes the model that is kept of the one that was trained
     "Train a model on a task, under a teacher or without"
     start,task,kd = time.time(), load_task(task), kd or {}
-    extra = load_transfer(transfer, task) if transfer is not None else None
+    if extra is not None and teacher is None: raise ValueError("a transfer set has no labels: name a teacher, who gives them")
     if teacher is not None:
         _check_teaching(teacher, task, kd, extra)
         if not hasattr(teacher, 'teachers'): teacher = _load(teacher, task)
@@ -617,7 +619,7 @@ def finetune(
     model = _load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
     return _train(model, task, views=views, max_length=max_length, output_dir=output_dir, training_args=training_args)
 
-# %% ../nbs/01b_training.ipynb #e03a32c6
+# %% ../nbs/01b_training.ipynb #953611f6
 def distill(
     student,               # a model, or a folder or hub name; trained in place
     teacher,               # a model, or a folder or hub name; it must know the task
@@ -629,6 +631,7 @@ def distill(
     beta:float=0.,         # weight of the intermediate loss
     layers=None,           # which layers it compares: 'uniform', 'last', 'final' or pairs; None: as its paper does
     transfer=None,         # unlabelled examples that only the teacher labels, see `load_transfer`
+    transfer_most:int=None,# take only so many of them, drawn at random
     output_dir=None,       # where to save the student; None: nowhere
     views:int=4,           # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,    # tokens a text is cut to
@@ -638,7 +641,7 @@ def distill(
     task = load_task(task)
     kd = dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers)
     student = _load(student, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
-    return _train(student, task, teacher, kd, transfer, views, max_length, output_dir, training_args)
+    return _train(student, task, teacher, kd, _extra(transfer, transfer_most, task), views, max_length, output_dir, training_args)
 
 # %% ../nbs/01b_training.ipynb #dc703f17
 def predict(

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'Taught', 'Finetune', 'Trim', 'Distill', 'Prune',
            'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'method', 'varies', 'folder', 'plan', 'from_dict',
-           'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'ladder', 'find_recipes', 'read_run',
-           'stamp', 'is_finished', 'check_folder']
+           'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'ladder', 'find_recipes',
+           'rehearsal', 'read_run', 'stamp', 'is_finished', 'check_folder']
 
-# %% ../nbs/05c_recipe.ipynb #d5ddfd5c
+# %% ../nbs/05c_recipe.ipynb #5ab38aef
 import ast, difflib, json, math, re, tomllib, types, typing
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 
 # %% ../nbs/05c_recipe.ipynb #d109fac8
@@ -413,6 +413,26 @@ def find_recipes(
     if name in RECIPES: return [RECIPES[name]]
     if name.endswith('.toml') or Path(name).is_file(): return [read_recipe(name)]
     raise ValueError(f"{name}: no such recipe; there are {', '.join([*RECIPES, *TOGETHER])}, or give a .toml file (hkd recipes NAME prints one to start from)")
+
+# %% ../nbs/05c_recipe.ipynb #1b913c8d
+def rehearsal(
+    recipe:Recipe,     # left as it is
+    task='demo-text',  # or 'demo-image'
+    steps:int=6,       # of each stage that nobody hears
+)->Recipe:             # called NAME-rehearsal
+    "The same stages on a demo task, in seconds"
+    heard = {t for s in recipe.stages for t in teachers(s)}
+    def tiny(s):
+        new = dict(model=s.model if s.model in recipe else 'tiny')
+        if isinstance(s, Trim): new |= dict(layers=s.layers and 1, vocab=bool(s.vocab), image_size=None)
+        if isinstance(s, Training): new |= dict(views=min(s.views, 1), more=dict(bf16=False), **(dict(batch_size=32, steps=200, lr=3e-3) if s.name in {*heard, 'tiny-taught'} else dict(batch_size=8, steps=steps)))
+        if isinstance(s, Taught) and s.teacher: new |= dict(teacher=[t if t in recipe else 'tiny-taught' for t in teachers(s)])
+        if getattr(s, 'transfer', None): new |= dict(transfer='perturbed' if task=='demo-text' else None, transfer_most=20)
+        if isinstance(s, Artifact): new |= dict(engines=['torch'], memory=False)
+        return replace(s, **new)
+    first = [Trim(name='tiny', model='demo-teacher', layers=1)]
+    if heard-{s.name for s in recipe.stages}: first.append(tiny(Finetune(name='tiny-taught', model='tiny')))
+    return Recipe(name=f'{recipe.name}-rehearsal', task=task, stages=first+list(map(tiny, recipe.stages)))
 
 # %% ../nbs/05c_recipe.ipynb #cb40f02c
 RUN_FORMAT = 1

@@ -6,7 +6,8 @@
 __all__ = ['METHODS', 'FIELDS', 'TEXTS', 'PACKAGES', 'FORMAT', 'COLUMNS', 'ENGINES', 'COLOURS', 'wilson', 'McNemar', 'mcnemar',
            'Paired', 'paired', 'ece', 'class_accuracy', 'portable', 'row', 'Record', 'record', 'save_results',
            'load_results', 'Table', 'table', 'load_any', 'example_batch', 'latency', 'peak_memory', 'energy', 'grade',
-           'measure', 'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff', 'combine', 'to_markdown']
+           'measure', 'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff', 'plot_seeds', 'plot_confusion',
+           'combine', 'to_markdown']
 
 # %% ../nbs/05b_report.ipynb #dbc4acf8
 import io, json, math, os, platform, re, shlex, subprocess, sys, textwrap, time
@@ -925,6 +926,53 @@ def tradeoff(
     fig, axes = plt.subplots(1, len(shown), figsize=(6*len(shown), 4.8), facecolor='white', layout='constrained', sharey=True, squeeze=False)
     for ax,x in zip(axes[0], shown): plot_tradeoff(rows, x, ax)
     for ax in axes[0][1:]: ax.set_ylabel('')
+    return fig
+
+# %% ../nbs/05b_report.ipynb #4885c07c
+def plot_seeds(
+    rows,        # a record, or rows, of one task and split; the first stands on top
+    names=None,  # row's name -> what to call it
+    ax=None,     # where to draw; None: a figure of its own
+):               # the matplotlib figure
+    "Accuracy of each row: its seeds, their mean and standard deviation"
+    import matplotlib.pyplot as plt
+    rows = [r for r in rows if r.get('accuracy') is not None]
+    if not rows: raise ValueError('no row has an accuracy: measure one first')
+    pareto(rows)   # refuses several tasks
+    fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(7, 1+.32*len(rows)), facecolor='white', layout='constrained')
+    for y,r in enumerate(rows):
+        colour, edge = COLOURS.get(r.get('method'), '#444444'), _EDGES.get(r.get('method'))
+        ax.errorbar(r['accuracy'], y, xerr=r['accuracy_sd'], fmt='o', ms=7, mfc=colour, mec=edge or 'white', ecolor=edge or colour, elinewidth=1.6, zorder=3)
+        ax.plot(r['accuracies'], [y]*len(r['accuracies']), 'o', ms=3.5, mfc='none', mec=edge or colour, alpha=.7, zorder=4)
+    if teachers := [r['accuracy'] for r in rows if r.get('method')=='teacher']: ax.axvline(max(teachers), color=COLOURS['teacher'], ls='--', lw=1, zorder=.5)
+    ax.set_yticks(range(len(rows)), [(names or {}).get(r['name'], r['name']) for r in rows])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"accuracy on {rows[0]['split']} (%), n={rows[0]['n']:,}")
+    ax.spines[['top', 'right']].set_visible(False)
+    return fig
+
+# %% ../nbs/05b_report.ipynb #486cc30a
+def plot_confusion(
+    y,        # true classes (examples,)
+    said,     # what a model takes each for (examples,)
+    labels,   # the classes' names
+    title='', # above the picture
+    ax=None,  # where to draw; None: a figure of its own
+):            # the matplotlib figure
+    "How often each class is taken for each"
+    import matplotlib.pyplot as plt
+    n = len(labels)
+    y, said = np.asarray(y, dtype=int), np.asarray(said, dtype=int)
+    if y.shape!=said.shape or y.ndim!=1: raise ValueError(f"{y.shape} true classes against {said.shape} answers: give one each")
+    if len(y) and not (0<=min(y.min(), said.min()) and max(y.max(), said.max())<n): raise ValueError(f"class {max(y.max(), said.max())} for {n} labels ({', '.join(labels)})")
+    counts = np.bincount(y*n+said, minlength=n*n).reshape(n, n)
+    fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(1.6+.8*n, 1.3+.8*n), facecolor='white', layout='constrained')
+    ax.imshow(counts/counts.sum(1, keepdims=True).clip(1), cmap='Greys', vmin=0, vmax=1.3)
+    for i in range(n):
+        for j in range(n): ax.text(j, i, counts[i, j], ha='center', va='center', color='white' if counts[i, j]>.65*counts[i].sum() else 'black')
+    ax.set_xticks(range(n), labels, rotation=20, ha='right')
+    ax.set_yticks(range(n), labels)
+    ax.set(xlabel='taken for', ylabel='is', title=title)
     return fig
 
 # %% ../nbs/05b_report.ipynb #e646a6f6

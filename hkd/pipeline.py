@@ -336,7 +336,7 @@ def _ensembles(recipe, task, runs, seed):
         own = seed if any(varies(recipe, recipe[t]) for t in teachers(s) if t in recipe) else 0
         for split in _splits(task): yield dict(stage=s.name, teachers=[_called(recipe, t) for t in teachers(s)], split=split, seed=own, **e.evaluate(task, split, s.max_length))
 
-# %% ../nbs/05d_pipeline.ipynb #7a4d69d6
+# %% ../nbs/05d_pipeline.ipynb #a36bbd1d
 def results(
     recipe:Recipe, # whose stages are all done
     task:Task,     # loaded
@@ -352,8 +352,7 @@ def results(
         ensembles += [e for e in _ensembles(recipe, task, runs, seed) if e not in ensembles]
         records.append(record(rows, command or f'run({recipe.name!r})', dict(name=recipe.name, recipe=to_dict(recipe)), seconds))
     rec = records[0] if len(records)==1 else combine(records)
-    rec.data |= dict(config=records[0].config, seconds=seconds, comparisons=comparisons, ensembles=ensembles, notes=list(dict.fromkeys(notes)))
-    return rec
+    return Record(rec.data | dict(config=records[0].config, seconds=seconds, comparisons=comparisons, ensembles=ensembles, notes=list(dict.fromkeys(notes))))
 
 # %% ../nbs/05d_pipeline.ipynb #a63f86f6
 def write_report(

@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo spine methods hybrid test slow export clean-nbs readme prepare docs preview clean
+.PHONY: help install demo spine methods hybrid ladders test slow export clean-nbs readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -42,6 +42,9 @@ methods: $(STAMP) ## the real runs behind nbs/results/methods.json (after spine)
 
 hybrid: $(STAMP) ## the whole hybrid on real SST-2 and Beans, into nbs/results/ (an hour or two)
 	@for r in sst2-minilm beans-vit-tiny; do HF_HUB_OFFLINE=1 $(BIN)/hkd run recipes/$$r.toml && cp runs/$$r/results.json nbs/results/$$r.json || exit 1; done
+
+ladders: $(STAMP) ## the results pages' runs with three seeds, into nbs/results/ (many hours)
+	@HF_HUB_OFFLINE=1 $(BIN)/python tools/ladders.py
 
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py

@@ -9,8 +9,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RESULTS = HERE/'runs', HERE/'nbs/results'
 LADDERS = dict(bert='sst2-ladder', vit='beans-ladder')
+PAIR = dict(bert=('teacher', 'kd3'), vit=('teacher', 'kd3'))  # whose differences the pages show
 # What was tried, on one seed: (what, the stage that shows it, settings of the recipe)
-TRIED = dict(bert=[], vit=[])
+TRIED = dict(
+    bert=[('layers 0, 1, 2 instead of 0, 2, 5, one epoch', 'alone3', ('start3.layers=[0,1,2]', 'alone3.epochs=1')),
+          ('layers 0, 2, 5, one epoch', 'alone3', ('alone3.epochs=1',)),
+          ('temperature 4, teacher weighs .9', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
+          ('the same and 60,000 perturbed training texts, as many steps', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862'))],
+    vit=[])
 
 def recipe(name):
     from hkd.recipe import read_recipe
@@ -21,7 +27,7 @@ def recipe(name):
 
 def only(r, name):
     "A recipe cut down to one stage and what it needs"
-    from hkd.pipeline import _named
+    from hkd.recipe import _named
     needs, todo = set(), [name]
     while todo:
         if (n := todo.pop()) in r: needs.add(n); todo += _named(r[n])

@@ -6,7 +6,7 @@
 __all__ = ['DEMO_MODELS', 'RUN', 'Work', 'demo_model', 'check_recipe', 'steps_of', 'root', 'duration', 'Progress', 'claim',
            'Judged', 'results', 'write_report', 'run', 'weights_of']
 
-# %% ../nbs/05d_pipeline.ipynb #59db82aa
+# %% ../nbs/05d_pipeline.ipynb #5f12d842
 import difflib, hashlib, json, os, socket, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from .artifact import is_artifact, read_manifest, save_compressed
-from .data import Task, data_dir, demo_config, demo_tokenizer, find_transfer, load_task
+from .data import Task, data_dir, demo_config, demo_tokenizer, find_transfer, load_task, load_transfer
 from .kd_losses import check_loss_args
 from .models import _load_config, content_hash, find_model, modality_of, model_from_config, pick_layers, resize_positions, save_model, student_from_teacher, trim_vocab
 from .multiagent import TeacherEnsemble
@@ -172,10 +172,10 @@ def check_recipe(
         try: _check_stage(s, task, recipe)
         except (ValueError, FileNotFoundError) as e: raise ValueError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
 
-# %% ../nbs/05d_pipeline.ipynb #807e0766
+# %% ../nbs/05d_pipeline.ipynb #23408569
 def steps_of(s, n): # optimiser steps of a stage with n examples to train on
     if not isinstance(s, Training): return 0
-    return s.steps or int(-(-n//s.batch_size)*s.epochs)
+    return s.steps or int(np.ceil(-(-n//s.batch_size)*s.epochs))
 
 def root(recipe, stage): # where a stage's model comes from: a checkpoint, or a trim
     walk = list(_history(recipe, stage))
@@ -398,19 +398,25 @@ def run(
         _note(recipe, where, read, recipe.seeds)
     return rec
 
-# %% ../nbs/05d_pipeline.ipynb #10d61576
+# %% ../nbs/05d_pipeline.ipynb #30f35007
 def _train(recipe, task, where, say):
     "Every stage that isn't done"
-    stages,n = plan(recipe), len(task.splits['train'])
-    progress = Progress([(root(recipe, s), steps_of(s, n)*getattr(s, 'batch_size', 0)) for s,_ in stages], say)
+    stages = plan(recipe)
+    steps_for = {s.name:steps_of(s, _examples(s, task)) for s in recipe.stages}
+    progress = Progress([(root(recipe, s), steps_for[s.name]*getattr(s, 'batch_size', 0)) for s,_ in stages], say)
     for s,seed in stages:
-        w,steps = Work(recipe, s, task, seed, where), steps_of(s, n)
+        w,steps = Work(recipe, s, task, seed, where), steps_for[s.name]
         was_done = (w.out/'metrics.json').is_file()
         progress.begin(f"{w.out.name}: {kind(s)} of {s.model}" + f", heard: {', '.join(teachers(s))}"*bool(teachers(s)) + f", {steps} steps"*bool(steps) + ", done before"*was_done)
         try: RUN[kind(s)](w)
         except ValueError as e: raise ValueError(f"stage {s.name!r}: {e}" + "; as the recipe is the same, its data or a checkpoint has changed since"*('holds another' in str(e))) from None
         progress.end(steps and not was_done)
         _check_learnt(w)
+
+def _examples(s, task):
+    "How many examples an epoch of a stage has"
+    more = getattr(s, 'transfer', None)
+    return len(task.splits['train'])+(len(load_transfer(more, task, s.transfer_most)) if more and s.steps is None else 0)
 
 def _check_learnt(w):
     "A model that came to nothing needn't be built upon"

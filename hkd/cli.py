@@ -126,7 +126,7 @@ def _plan(recipe, runs):
 
 def _length(s): return None if not hasattr(s, 'epochs') else f'{s.steps} steps' if s.steps else f'{s.epochs:g} epochs'
 
-# %% ../nbs/08_cli.ipynb #38695f54
+# %% ../nbs/08_cli.ipynb #aa1297b5
 Runs = Annotated[Path, Option('--runs', help="The folder that holds the runs.")]
 
 @app.command(epilog="Examples: hkd run demo; hkd run bert --seeds 0 1 2; hkd run bert --teacher my-bert --task reviews.tsv --name mine")
@@ -141,10 +141,14 @@ def run(
     settings:Annotated[list[str], Option('--set', metavar='STAGE.FIELD=VALUE', help="Any field of any stage; may be repeated.")]=None,
     runs:Runs=Path('runs'),
     dry_run:Annotated[bool, Option('--dry-run', help="Check everything and show the stages; train nothing.")]=False,
+    rehearse:Annotated[str, Option(metavar='DEMO', help="Play the stages through in seconds, with tiny models on demo-text or demo-image.", show_default=False)]=None,
     as_json:Json=False,
 ):
     "Take a teacher through a whole recipe to something to ship; goes on after any stop."
     found = _recipes(recipe, task, teacher, student, layers, name, seeds, settings)
+    if rehearse:
+        from hkd.recipe import rehearsal
+        found = [rehearsal(r, rehearse) for r in found]
     if dry_run: return _dry(found, runs, as_json)
     records = [_run_one(r, runs, as_json) for r in found]
     _show_records(records, [runs/r.name for r in found], as_json)

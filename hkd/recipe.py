@@ -414,13 +414,14 @@ def find_recipes(
     if name.endswith('.toml') or Path(name).is_file(): return [read_recipe(name)]
     raise ValueError(f"{name}: no such recipe; there are {', '.join([*RECIPES, *TOGETHER])}, or give a .toml file (hkd recipes NAME prints one to start from)")
 
-# %% ../nbs/05c_recipe.ipynb #1b913c8d
+# %% ../nbs/05c_recipe.ipynb #85e02887
 def rehearsal(
     recipe:Recipe,     # left as it is
     task='demo-text',  # or 'demo-image'
     steps:int=6,       # of each stage that nobody hears
 )->Recipe:             # called NAME-rehearsal
     "The same stages on a demo task, in seconds"
+    if task not in ('demo-text','demo-image'): raise ValueError(f"a rehearsal on {task!r}: it plays on demo-text or demo-image")
     heard = {t for s in recipe.stages for t in teachers(s)}
     def tiny(s):
         new = dict(model=s.model if s.model in recipe else 'tiny')

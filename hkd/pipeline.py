@@ -137,7 +137,7 @@ def _max_length(recipe, stage):
     "The tokens that a stage's model was trained on"
     return next((s.max_length for s in _history(recipe, stage) if isinstance(s, Training)), 128)
 
-# %% ../nbs/05d_pipeline.ipynb #bc0fc409
+# %% ../nbs/05d_pipeline.ipynb #762fa0f7
 def _checkpoints(recipe): return list(dict.fromkeys(n for s in recipe.stages for n in _named(s) if n not in recipe))
 
 def _check_checkpoint(name, task):
@@ -149,6 +149,7 @@ def _check_checkpoint(name, task):
 
 def _check_stage(s, task, recipe):
     if getattr(s, 'transfer', None) not in (None, 'perturbed') and not find_transfer(s.transfer).exists(): raise FileNotFoundError(f"transfer: {s.transfer}: no such file or folder")
+    if getattr(s, 'transfer', None)=='perturbed' and task.modality!='text': raise ValueError(f"transfer: only texts can be perturbed, and {task.name!r} has images: set views")
     if isinstance(s, Trim) and s.layers is not None and s.model not in recipe and s.model not in DEMO_MODELS:
         if n := getattr(_load_config(s.model, find_model(s.model)), 'num_hidden_layers', None): pick_layers(s.layers, n)
     if isinstance(s, Trim) and s.vocab and task.modality!='text': raise ValueError(f"vocab: {task.name!r} has images, which have no vocabulary")

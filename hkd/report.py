@@ -928,7 +928,7 @@ def tradeoff(
     for ax in axes[0][1:]: ax.set_ylabel('')
     return fig
 
-# %% ../nbs/05b_report.ipynb #4885c07c
+# %% ../nbs/05b_report.ipynb #97f58d4b
 def plot_seeds(
     rows,        # a record, or rows, of one task and split; the first stands on top
     names=None,  # row's name -> what to call it
@@ -946,7 +946,7 @@ def plot_seeds(
         ax.plot(r['accuracies'], [y]*len(r['accuracies']), 'o', ms=3.5, mfc='none', mec=edge or colour, alpha=.7, zorder=4)
     if teachers := [r['accuracy'] for r in rows if r.get('method')=='teacher']: ax.axvline(max(teachers), color=COLOURS['teacher'], ls='--', lw=1, zorder=.5)
     ax.set_yticks(range(len(rows)), [(names or {}).get(r['name'], r['name']) for r in rows])
-    ax.invert_yaxis()
+    ax.set_ylim(len(rows)-.5, -.5)   # the first on top
     ax.set_xlabel(f"accuracy on {rows[0]['split']} (%), n={rows[0]['n']:,}")
     ax.spines[['top', 'right']].set_visible(False)
     return fig

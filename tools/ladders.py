@@ -1,6 +1,6 @@
-"""The ladders behind nbs/results/bert.json and vit.json: on SST-2 six, four and three layers of MiniLM, on Beans twelve to three of a ViT-Tiny.
+"""The ladder that nbs/results/bert.json will hold: on SST-2 six, four and three layers of MiniLM.
 
-`make ladders` runs whatever is missing in `runs/` and writes both records; `tools/ladders.py bert` or `vit` makes one. Beside what `hkd run` measures, a record gets what was tried before its recipe was settled, and each row's answers, so that the page can count confusions and show mistakes without a model.
+`make ladders` runs whatever is missing in `runs/` and writes the record. Beside what `hkd run` measures, a record gets what was tried before its recipe was settled, and each row's answers, so that a page can count confusions and show mistakes without a model.
 """
 import json, sys
 from dataclasses import replace
@@ -8,15 +8,14 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RESULTS = HERE/'runs', HERE/'nbs/results'
-LADDERS = dict(bert='sst2-ladder', vit='beans-ladder')
-PAIR = dict(bert=('teacher', 'kd3'), vit=('teacher', 'kd3'))  # whose differences the pages show
+LADDERS = dict(bert='sst2-ladder')
+PAIR = dict(bert=('teacher', 'kd3'))  # whose differences the pages show
 # What was tried, on one seed: (what, the stage that shows it, settings of the recipe)
 TRIED = dict(
     bert=[('layers 0, 1, 2 instead of 0, 2, 5, one epoch', 'alone3', ('start3.layers=[0,1,2]', 'alone3.epochs=1')),
           ('layers 0, 2, 5, one epoch', 'alone3', ('alone3.epochs=1',)),
           ('temperature 4, teacher weighs .9', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
-          ('the same and 60,000 perturbed training texts, as many steps', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862'))],
-    vit=[])
+          ('the same and 60,000 perturbed training texts, as many steps', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862'))])
 
 def recipe(name):
     from hkd.recipe import read_recipe

@@ -531,12 +531,22 @@ def _teacher_key(teacher, task):
     keys = list(map(content_hash, _members(teacher, task)))
     return _hash(*keys, *teacher.key()) if hasattr(teacher, 'teachers') else keys[0]
 
-# %% ../nbs/01b_training.ipynb #1257ddb9
+# %% ../nbs/01b_training.ipynb #e7c43789
+@contextmanager
+def _plain_attention(model, args):
+    "Train by the formula of attention where the fused kernel is slower"
+    fused = args.device.type=='cpu' and args.bf16 and getattr(model.config, '_attn_implementation', None)=='sdpa'
+    if fused: model.set_attn_implementation('eager')
+    try: yield
+    finally:
+        if fused: model.set_attn_implementation('sdpa')
+
+# %% ../nbs/01b_training.ipynb #2790b6be
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
-    with (_Stop() if folder.path else nullcontext()) as stop:
+    with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args):
         if stop: trainer.add_callback(stop)
         trainer.train(resume_from_checkpoint=_last_whole(trainer.args.output_dir))
     for k in ('forward','_original_forward'): vars(trainer.model).pop(k, None) # accelerate leaves its autocast on the model

@@ -1,21 +1,28 @@
-"""The ladder that nbs/results/bert.json will hold: on SST-2 six, four and three layers of MiniLM.
+"""The two ladders of the results pages: six, four and three layers of MiniLM on SST-2, and twelve to three layers of ViT-Tiny on Beans.
 
-`make ladders` runs whatever is missing in `runs/` and writes the record. Beside what `hkd run` measures, a record gets what was tried before its recipe was settled, and each row's answers, so that a page can count confusions and show mistakes without a model.
+`make ladders` runs whatever is missing in `runs/` and writes `nbs/results/bert.json` and `vit.json`. Beside what `hkd run` measures, a record gets what was tried before its recipe was settled, and each row's answers, so that a page can count confusions and show mistakes without a model.
 """
-import json, sys
+import json, shutil, sys
 from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
-RUNS, RESULTS = HERE/'runs', HERE/'nbs/results'
-LADDERS = dict(bert='sst2-ladder')
-PAIR = dict(bert=('teacher', 'kd3'))  # whose differences the pages show
+RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
+LADDERS = dict(bert='sst2-ladder', vit='beans-ladder')
+PAIR = dict(bert=('teacher', 'kd3'), vit=('teacher', 'kd3-224'))  # whose differences the pages show
 # What was tried, on one seed: (what, the stage that shows it, settings of the recipe)
 TRIED = dict(
-    bert=[('layers 0, 1, 2 instead of 0, 2, 5, one epoch', 'alone3', ('start3.layers=[0,1,2]', 'alone3.epochs=1')),
-          ('layers 0, 2, 5, one epoch', 'alone3', ('alone3.epochs=1',)),
-          ('temperature 4, teacher weighs .9', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
-          ('the same and 60,000 perturbed training texts, as many steps', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862'))])
+    bert=[('3 layers: 0, 1, 2 instead of 0, 2, 5, one epoch alone', 'alone3', ('start3.layers=[0,1,2]', 'alone3.epochs=1')),
+          ('3 layers: 0, 2, 5, one epoch alone', 'alone3', ('alone3.epochs=1',)),
+          ('3 layers: temperature 4, the teacher weighs .9', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
+          ('3 layers: the same and 60,000 perturbed training texts', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862')),
+          ('4 layers: reviews heard from teacher and teacher-1 at temperature 2', 'transfer4', ("transfer4.teacher=['teacher','teacher-1']", 'transfer4.T=2', 'transfer4.steps=2490'))],
+    vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'kd3', ('start3.layers=[0,6,11]',)),
+         ('3 layers: temperature 2', 'kd3', ('kd3.T=2',)),
+         ('3 layers: 4 views instead of 16', 'kd3', ('kd3.views=4',)),
+         ('3 layers: twice the steps', 'kd3', ('kd3.steps=1600',)),
+         ('3 layers, 224 pixels: the first 800 steps at 112', 'kd3-224', ('start3-224.model=kd3', 'start3-224.layers=3', 'kd3-224.lr=2.5e-4')),
+         ('12 layers: the labels weigh as much as the teacher', 'kd12', ('kd12.alpha=.5',))])
 
 def recipe(name):
     from hkd.recipe import read_recipe
@@ -32,17 +39,36 @@ def only(r, name):
         if (n := todo.pop()) in r: needs.add(n); todo += _named(r[n])
     return replace(r, stages=[s for s in r.stages if s.name in needs])
 
+def take_over(r, base, where):
+    "Stages that a trial doesn't touch are those of the ladder"
+    from hkd.recipe import folder
+    for s in r.stages:
+        done, to = RUNS/base.name/folder(s, 0), where/folder(s, 0)
+        if done.is_dir() and not to.exists() and only(r, s.name).stages == only(base, s.name).stages: shutil.copytree(done, to)
+
 def tried(name):
     "Accuracy and loss on select of each trial; validation and test are not looked at"
     from hkd.pipeline import _train
     from hkd.data import load_task
     from hkd.recipe import changed, folder
-    task, out = load_task(recipe(name).task), []
+    base, out = recipe(name), []
+    task = load_task(base.task, **base.data)
     for i, (what, stage, settings) in enumerate(TRIED[name]):
-        r = replace(only(changed(recipe(name), *settings), stage), name=f'{LADDERS[name]}-try', seeds=[0])
-        _train(r, task, RUNS/r.name/str(i), print)
-        m = json.loads((RUNS/r.name/str(i)/folder(r[stage], 0)/'metrics.json').read_text())
+        r = replace(only(changed(base, *settings), stage), name=f'{base.name}-try', seeds=[0])
+        where = RUNS/r.name/str(i)
+        take_over(r, base, where)
+        _train(r, task, where, print)
+        m = json.loads((where/folder(r[stage], 0)/'metrics.json').read_text())
         out.append(dict(what=what, stage=stage, settings=list(settings), steps=m['steps'], seconds=m['seconds'], select=m['metrics']['select']))
+    return out
+
+def chosen(r):
+    "Accuracy on select of each trained stage, seed by seed"
+    from hkd.recipe import folder, plan
+    out = {}
+    for s, seed in plan(r):
+        f = RUNS/r.name/folder(s, seed)/'metrics.json'
+        if f.is_file() and (m := json.loads(f.read_text())['metrics']): out.setdefault(s.name, []).append(m['select']['accuracy'])
     return out
 
 
@@ -59,11 +85,45 @@ def answers(r, task):
         for s, said in out.items(): said[j.name] = ''.join(map(str, predict_logits(model, task, s, max_length=_max_length(r, j.stage)).argmax(-1)))
     return out
 
-def differences(r, task, said, teacher, student):
-    "The texts on which a student and its teacher differ"
+def differences(task, said, teacher, student):
+    "Where a student and its teacher differ, with the texts"
     s = task.report_split
     at = [i for i, (a, b) in enumerate(zip(said[s][teacher], said[s][student])) if a != b]
-    return [dict(at=i, **{c: task.splits[s][c][i] for c in task.columns}) for i in at] if task.modality == 'text' else []
+    texts = task.columns if task.modality == 'text' else ()
+    return [dict(at=i, **{c: task.splits[s][c][i] for c in texts}) for i in at]
+
+def draw(task, said, found, teacher, student, path):
+    "The first images that only one of the two has right"
+    from matplotlib import pyplot as plt
+    from hkd.data import open_image
+    s = task.report_split
+    true, short = said[s]['label'], [l.replace('_leaf_spot', '').replace('bean_', '') for l in task.labels]
+    groups = [[d['at'] for d in found if said[s][who][d['at']] == true[d['at']]][:3] for who in (teacher, student)]
+    fig, axs = plt.subplots(2, 3, figsize=(7.2, 5.6), facecolor='white', layout='constrained')
+    for ax in axs.flat: ax.axis('off')
+    for row, ats in zip(axs, groups):
+        for ax, i in zip(row, ats):
+            ax.imshow(open_image(task.splits[s]['image'][i]).resize((160, 160)))
+            ax.set_title(f"{short[int(true[i])]}\nteacher: {short[int(said[s][teacher][i])]}; student: {short[int(said[s][student][i])]}", fontsize=9)
+    fig.savefig(path, dpi=75, pil_kwargs=dict(quality=85))
+    plt.close(fig)
+
+
+# The record
+
+def pooled(rec, splits=('validation', 'test')):
+    "Rows of two small splits as one: accuracies are those of all their examples"
+    from hkd.report import row
+    out, teacher = [], {}
+    for a in [r for r in rec.rows if r.split == splits[0]]:
+        b = rec[a.name, splits[1]]
+        accs = [(x*a.n+y*b.n)/(a.n+b.n) for x, y in zip(a.accuracies, b.accuracies)]
+        kept = {k: a[k] for k in ('parameters', 'nonzero_parameters', 'bytes_on_disk', 'latency_ms_p50', 'latency_ms_p95', 'engine', 'model', 'source')}
+        same = {k: a[k] for k in ('device', 'threads', 'batch_size') if k in a}
+        q = row(a.name, a.method, accs, a.seeds, a.n+b.n, a.task, '+'.join(splits), metrics=same, **kept)
+        first = teacher.setdefault('first', q)
+        out.append(q if q.method == 'teacher' else row(a.name, a.method, accs, a.seeds, a.n+b.n, a.task, '+'.join(splits), metrics=same, teacher=first, **kept))
+    return out
 
 def main(name):
     from hkd.data import load_task
@@ -73,7 +133,11 @@ def main(name):
     task = load_task(r.task, **r.data)
     rec = run(r, RUNS, command=f'hkd run recipes/{LADDERS[name]}.toml')
     said = answers(r, task)
-    rec.data |= dict(tried=tried(name), answers=said, differences=differences(r, task, said, *PAIR[name]))
+    found = differences(task, said, *PAIR[name])
+    if name == 'vit':
+        rec.data['rows'] += pooled(rec)
+        draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
+    rec.data |= dict(tried=tried(name), select=chosen(r), answers=said, differences=found)
     print(save_results(rec, RESULTS/f'{name}.json'))
 
 if __name__ == '__main__':

@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'BLOCK', 'GROUP', 'encode', 'decode', 'compress', 'drift', 'is_artifact', 'save_compressed',
-           'artifact_bytes', 'read_manifest', 'load_compressed', 'OnnxModel', 'export_onnx']
+           'artifact_bytes', 'read_manifest', 'find_artifact', 'load_compressed', 'OnnxModel', 'export_onnx']
 
-# %% ../nbs/05a_artifact.ipynb #50fe4ee8
+# %% ../nbs/05a_artifact.ipynb #7823d4b0
 import hashlib, json, logging, math, os, re, shutil, tempfile, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
 import torch, transformers
+from huggingface_hub import constants, hf_hub_download, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 from torch.nn import functional as F
 from safetensors import SafetensorError, safe_open
@@ -20,7 +22,7 @@ from safetensors.torch import save
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 from . import __version__
 from .masks import apply_masks, mask_sparsity, remove_masks
-from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, load_model, modality_of, processor_of
+from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, load_model, modality_of, models_dir, processor_of, _hub_answers
 
 # %% ../nbs/05a_artifact.ipynb #4258c97d
 LEVELS = torch.tensor([-1., -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.,
@@ -320,7 +322,7 @@ def _sane(e):
     if c not in ('nf4','int8','half','float','int') or c=='int' and e.get('dtype') not in list(_INTS): return False
     return isinstance(squeezed, list) and all(p in list(_parts(c, s, e.get('dtype'))) for p in squeezed)
 
-# %% ../nbs/05a_artifact.ipynb #ad3ce2f8
+# %% ../nbs/05a_artifact.ipynb #575e7e36
 def _check_files(d, files):
     "Each file is there, is a file of this folder, and is the one that was written; no other is"
     for p in d.iterdir():
@@ -329,10 +331,12 @@ def _check_files(d, files):
     for k,e in files.items():
         f = d/k
         _need(f.exists() or f.is_symlink(), d, f"lacks {k}")
-        _need(f.resolve().parent==root, f, "is a link that leads out of its folder", "copy the file itself")
+        _need(f.resolve().parent in (root, _blobs(root)), f, "is a link that leads out of its folder", "copy the file itself")
         _need(f.is_file(), f, "is no file")
         _need(f.stat().st_size==e['bytes'], f, f"has {f.stat().st_size:,} bytes, not the {e['bytes']:,} of the manifest")
         _need(_sha(f)==e['sha256'], f, "is damaged (its SHA-256 is not that of the manifest)")
+
+def _blobs(root): return root.parent.parent/'blobs' if root.parent.name=='snapshots' else root   # where the hub's cache keeps what a snapshot links to
 
 _COUNTS = re.compile('layer|depth|block|stage|repeat|coefficient|multiplier')   # what a model is made many of
 
@@ -401,14 +405,33 @@ def _read(file, k, e):
         out[p] = x.view(dtype)
     return out
 
-# %% ../nbs/05a_artifact.ipynb #6b10a4c1
+# %% ../nbs/05a_artifact.ipynb #c33e9888
+def find_artifact(
+    name,  # a folder, the name of one in `models_dir()`, or OWNER/NAME on the hub
+)->Path:   # its folder; None if this is no artifact
+    "Where an artifact is: a local folder wins over the hub"
+    d, shelf = Path(name).expanduser(), models_dir()
+    if not d.is_dir() and shelf and (shelf/name).is_dir(): d = shelf/name
+    if not d.is_dir(): d = _fetched(str(name))
+    return d if d is not None and is_artifact(d) else None
+
+def _fetched(name):
+    "An artifact's folder in the hub's cache; None where the hub has no artifact of this name"
+    if not re.fullmatch(r'[\w.-]+/[\w.-]+', name): return None
+    if not _hub_answers(): constants.HF_HUB_OFFLINE = True
+    try:
+        hf_hub_download(name, _MANIFEST)
+        return Path(snapshot_download(name, allow_patterns=['*.json', '*.txt', '*.model', '*.safetensors']))
+    except (OSError, ValueError, HfHubHTTPError): return None
+
+# %% ../nbs/05a_artifact.ipynb #6d96bf09
 def load_compressed(
-    dir:str|Path,        # an artifact's folder
+    dir:str|Path,        # an artifact's folder, or OWNER/NAME on the hub
     engine:str='torch',  # 'torch': an ordinary model; 'bnb': its encoder in 4 bits; 'onnx': ONNX Runtime, int8
 ):                       # a classifier in eval mode, with `model.processor`
     "Load what was shipped, or say in one line why not"
     if engine not in _ENGINES: raise ValueError(f"engine={engine!r}: there are {', '.join(map(repr, _ENGINES))}")
-    d = Path(dir).expanduser()
+    d = find_artifact(dir) or Path(dir).expanduser()
     said = read_manifest(d)
     _check_files(d, said['files'])
     _check_config(d/'config.json', said['tensors'])

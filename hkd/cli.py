@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Model', 'TaskArg', 'Output', 'Epochs', 'Lr', 'Batch', 'Seed', 'Length', 'Views', 'Set', 'Columns', 'Label',
-           'Labels', 'Metric', 'Engine', 'Json', 'OWN', 'Runs', 'BENCH', 'run', 'report', 'demo', 'recipes', 'finetune',
-           'distill', 'evaluate', 'predict', 'bench', 'export', 'main']
+           'Labels', 'Metric', 'Engine', 'Json', 'OWN', 'Runs', 'BENCH', 'GUIDE', 'run', 'report', 'demo', 'recipes',
+           'finetune', 'distill', 'evaluate', 'predict', 'bench', 'export', 'push', 'main']
 
 # %% ../nbs/08_cli.ipynb #32f65196
 import json, os, re, shlex, sys, traceback
@@ -423,6 +423,24 @@ def export(
     done = export_onnx(model, output or Path(f'{model.rstrip("/")}-onnx'))
     _show([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'largest change of a logit':f"{f['largest']:.1g}", 'typical logit':f"{f['size']:.2g}", 'same answers, %':100*f['agree']} for f in done.values()], as_json)
 
+# %% ../nbs/08_cli.ipynb #20fa75ea
+@app.command(epilog="Examples: hkd push runs/bert/artifact me/sst2-small --card-only; hkd push runs/bert/artifact me/sst2-small --private")
+def push(
+    folder:Annotated[Path, Argument(help="A stage's folder, such as runs/demo-text/artifact.", show_default=False)],
+    repo:Annotated[str, Argument(metavar='OWNER/NAME', help="Where it goes on the hub; made if it isn't there.", show_default=False)],
+    card_only:Annotated[bool, Option('--card-only', help="Write README.md into the folder; send nothing.")]=False,
+    private:Annotated[bool, Option('--private', help="Hide a new repository from others.")]=False,
+    licence:Annotated[str, Option('--licence', '--license', help="Of what you share, such as apache-2.0; left out: that of the base model, if its README tells.", show_default=False)]=None,
+    record:Annotated[Path, Option(help="The record to write from; left out: results.json of the run.", show_default=False)]=None,
+    stage:Annotated[str, Option(help="Its name in the record; left out: the folder's.", show_default=False)]=None,
+    as_json:Json=False,
+):
+    "Push a model with its card to the hub, or write the card."
+    from hkd.hub import push_to_hub, write_card
+    about = dict(licence=licence, record=record, stage=stage)
+    done = write_card(folder, repo, **about) if card_only else push_to_hub(folder, repo, private, **about)
+    _show([{'model':str(folder), 'card' if card_only else 'on the hub':str(done)}], as_json)
+
 # %% ../nbs/08_cli.ipynb #8b263c84
 def _meant(e):
     "Was this error raised, in so many words, by a line of hkd?"
@@ -446,14 +464,31 @@ def _spread(argv, option='--seeds'):
         else: out.append(a); inside = a==option
     return out
 
-# %% ../nbs/08_cli.ipynb #f2c5f550
+# %% ../nbs/08_cli.ipynb #dd816132
+GUIDE = """hkd makes Transformers small, for text and images, and tells you what it cost.
+
+  hkd demo                                 the whole of it on data made on the spot, two minutes
+  hkd recipes                              what can be run; hkd recipes bert > mine.toml to change one
+  hkd run bert --task reviews.tsv --name mine   teacher, student, QLoRA, zeros, artifact; goes on after any stop
+  hkd run bert --rehearse demo-text        the same stages in seconds, before the hours
+  hkd report runs/mine                     accuracy, size, speed, each beside its teacher
+  hkd predict runs/mine/artifact "a fine and moving film"
+  hkd bench runs/mine/artifact             how large and how fast it is on this machine
+  hkd push runs/mine/artifact me/mine --card-only   a page that says how it was made
+
+Single steps: hkd finetune, hkd distill, hkd evaluate, hkd export. hkd COMMAND --help has options and an example,
+hkd --install-completion teaches your shell. Mistakes are told in one line, with exit code 2."""
+
+def _completes(): return any(k.startswith('_HKD_COMPLETE') for k in os.environ)   # the shell asks what may come next
+
+# %% ../nbs/08_cli.ipynb #2dda230f
 def main(
     argv:list=None, # the words after `hkd`; None: those of this process
 )->int:             # 0 done, 1 a failure, 2 bad input, 130 or 143 stopped
     "The `hkd` command"
     argv = _spread(sys.argv[1:] if argv is None else [str(a) for a in argv])
     _words[:] = argv
-    try: return app(args=argv or ['--help'], prog_name='hkd', standalone_mode=False) or 0
+    try: return (app(args=argv, prog_name='hkd', standalone_mode=False) if argv or _completes() else print(GUIDE)) or 0
     except typer.TyperException as e: return _usage(e, argv)
     except _Stopped as e: return _fail(e.args[1], e.args[0])
     except KeyboardInterrupt: return _fail(130, 'stopped')

@@ -6,7 +6,7 @@
 __all__ = ['DEMO_MODELS', 'RUN', 'Work', 'demo_model', 'check_recipe', 'steps_of', 'root', 'duration', 'Progress', 'claim',
            'Judged', 'results', 'write_report', 'run', 'weights_of']
 
-# %% ../nbs/05d_pipeline.ipynb #5f12d842
+# %% ../nbs/05d_pipeline.ipynb #d9fc7e50
 import difflib, hashlib, json, os, socket, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,10 +21,10 @@ from .models import _load_config, content_hash, find_model, modality_of, model_f
 from .multiagent import TeacherEnsemble
 from .prune import importance, prune, prune_and_recover, remove_heads, remove_neurons
 from .qlora import qlora
-from .recipe import (Artifact, Distill, Recipe, RUN_FORMAT, Taught, Training, Trim, check_folder, folder, is_finished, kind, method, plan, read_run, stamp, teachers,
+from .recipe import (Artifact, Distill, Recipe, RUN_FORMAT, Taught, Training, Trim, check_folder, folder, history, is_finished, kind, method, plan, read_run, stamp, teachers,
                         to_dict, varies, _named, _without_seeds)
 from .report import Record, combine, grade, latency, load_any, load_results, mcnemar, measure, measured_row, record, save_results, to_markdown, tradeoff
-from .training import _Folder, _hash, _load, distill, finetune, predict_logits, training_arguments
+from .training import _Folder, _bar, _hash, _load, distill, finetune, predict_logits, training_arguments
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 # %% ../nbs/05d_pipeline.ipynb #ea22fc78
@@ -121,7 +121,7 @@ def _artifact(w): # its key stands in the manifest
 
 RUN = dict(finetune=_finetune, trim=_trim, distill=_distill, prune=_prune, qlora=_qlora, artifact=_artifact)
 
-# %% ../nbs/05d_pipeline.ipynb #b9f05161
+# %% ../nbs/05d_pipeline.ipynb #695dc5ce
 def _train_texts(task): return [t for c in task.columns for t in task.splits['train'][c]]
 
 def _narrowed(model, w):
@@ -130,12 +130,9 @@ def _narrowed(model, w):
     if w.stage.neurons: model = remove_neurons(model, w.stage.neurons, scores)
     return remove_heads(model, w.stage.heads, scores) if w.stage.heads else model
 
-def _history(recipe, stage): # the stage, the one its model is from, and so on
-    while stage is not None: yield stage; stage = recipe[stage.model] if stage.model in recipe else None
-
 def _max_length(recipe, stage):
     "The tokens that a stage's model was trained on"
-    return next((s.max_length for s in _history(recipe, stage) if isinstance(s, Training)), 128)
+    return next((s.max_length for s in history(recipe, stage) if isinstance(s, Training)), 128)
 
 # %% ../nbs/05d_pipeline.ipynb #762fa0f7
 def _checkpoints(recipe): return list(dict.fromkeys(n for s in recipe.stages for n in _named(s) if n not in recipe))
@@ -173,13 +170,13 @@ def check_recipe(
         try: _check_stage(s, task, recipe)
         except (ValueError, FileNotFoundError) as e: raise ValueError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
 
-# %% ../nbs/05d_pipeline.ipynb #23408569
+# %% ../nbs/05d_pipeline.ipynb #785d6713
 def steps_of(s, n): # optimiser steps of a stage with n examples to train on
     if not isinstance(s, Training): return 0
     return s.steps or int(np.ceil(-(-n//s.batch_size)*s.epochs))
 
 def root(recipe, stage): # where a stage's model comes from: a checkpoint, or a trim
-    walk = list(_history(recipe, stage))
+    walk = list(history(recipe, stage))
     return next((s.name for s in walk[1:] if isinstance(s, Trim)), walk[-1].model)
 
 def duration(seconds): # 40 s, 3 min, 2.5 h
@@ -235,7 +232,7 @@ def _note(recipe, folder, read=None, done=()):
     part.write_text(json.dumps(run, indent=1), encoding='utf-8')
     os.replace(part, folder/'run.json')
 
-# %% ../nbs/05d_pipeline.ipynb #944b6831
+# %% ../nbs/05d_pipeline.ipynb #147f3f1f
 @dataclass
 class Judged:
     "A row in the making: one model in one engine"
@@ -262,24 +259,24 @@ def _judged(recipe, runs, seed):
 
 def _row_seed(recipe, j): # the seed that a row was trained with
     if j.stage is None or varies(recipe, j.stage): return j.seed
-    return next((s.seed for s in _history(recipe, j.stage) if getattr(s, 'seed', None) is not None), 0)
+    return next((s.seed for s in history(recipe, j.stage) if getattr(s, 'seed', None) is not None), 0)
 
 def _called(recipe, name): return name if name in recipe else _outside(recipe)[name]
 
 def _source(recipe, stage):
     "The row that a stage's model was made from, or else its teacher's"
-    for s in list(_history(recipe, stage))[1:]:
+    for s in list(history(recipe, stage))[1:]:
         if not isinstance(s, Trim): return s.name
     return next((_called(recipe, t) for t in teachers(stage)), None)
 
 def _first_teacher(recipe, stage):
     "The row of whom a stage's model heard, and that one before it; None: of nobody"
-    for s in _history(recipe, stage):
+    for s in history(recipe, stage):
         for t in teachers(s)[:1]: return _first_teacher(recipe, recipe[t]) or t if t in recipe else _called(recipe, t)
 
 def _splits(task): return [s for s in ('validation','test') if s in task.splits] or ['select']
 
-# %% ../nbs/05d_pipeline.ipynb #9dc9c6ac
+# %% ../nbs/05d_pipeline.ipynb #5673ab28
 def _quality(model, task, split, max_length):
     "Metrics of a model on a split, and which examples it has right"
     z,y = predict_logits(model, task, split, max_length=max_length), np.asarray(task.splits[split]['label'])
@@ -298,7 +295,7 @@ def _seed_rows(recipe, task, runs, seed, notes):
     speeds = dict(zip(models, latency([m for _,m in models.values()])))
     sizes = {name:measure(j.where, engine=j.engine, speed=False, power=False, memory=_with_memory(recipe, j)) for name,(j,_) in models.items()}
     for split in _splits(task):
-        for name,(j,model) in models.items():
+        for name,(j,model) in _bar(list(models.items()), f'seed {seed}, {split}'):
             got,right[name,split] = _quality(model, task, split, _max_length(recipe, j.stage))
             rows.append(({**sizes[name], **speeds[name], **got}, name, method(recipe, j.stage) if j.stage else 'teacher', _row_seed(recipe, j), _source(recipe, j.stage) if j.stage else None))
     return _with_teachers(recipe, rows), right

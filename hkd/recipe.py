@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'Taught', 'Finetune', 'Trim', 'Distill', 'Prune',
-           'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'method', 'varies', 'folder', 'plan', 'from_dict',
-           'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'ladder', 'find_recipes',
-           'rehearsal', 'read_run', 'stamp', 'is_finished', 'check_folder']
+           'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'method', 'history', 'varies', 'folder', 'plan',
+           'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'ladder',
+           'find_recipes', 'rehearsal', 'read_run', 'stamp', 'is_finished', 'check_folder']
 
 # %% ../nbs/05c_recipe.ipynb #5ab38aef
 import ast, difflib, json, math, re, tomllib, types, typing
@@ -193,7 +193,7 @@ def _check_stage(s, where, r):
     if isinstance(s, Artifact):
         if bad := [e for e in s.engines if e not in ('torch','bnb','onnx')]: raise ValueError(f"{where}: engine {bad[0]!r} is unknown; there are torch, bnb and onnx")
 
-# %% ../nbs/05c_recipe.ipynb #8c9dcb6e
+# %% ../nbs/05c_recipe.ipynb #ada26654
 def method(
     recipe:Recipe, # that has it
     stage:Stage,   # one of its stages
@@ -213,6 +213,9 @@ def method(
     return 'successive' if isinstance(of(teachers(stage)[0]), Distill) else 'kd'
 
 def _prunes(s): return bool(s.amount or s.pattern or s.neurons or s.heads)
+
+def history(recipe, stage): # the stage, the one its model is from, and so on
+    while stage is not None: yield stage; stage = recipe[stage.model] if stage.model in recipe else None
 
 def _since_start(recipe, stage):
     "The stages that a stage's model went through since it was cut, or since a checkpoint; the first first"

@@ -448,15 +448,12 @@ Record.__repr__ = lambda self: str(table(self))
 # %% ../nbs/05b_report.ipynb #298e8ba2
 ENGINES = ('torch', 'bnb', 'onnx')   # what can run an artifact; a checkpoint runs on the first
 
-# %% ../nbs/05b_report.ipynb #dec70ad5
+# %% ../nbs/05b_report.ipynb #518b7482
 def _artifact(path):
     "The artifact's folder, or None where `path` is none"
-    from hkd.models import models_dir
-    d = Path(path).expanduser()
-    if not d.is_dir() and (shelf := models_dir()): d = shelf/path
-    if not (d/'manifest.json').is_file(): return None
-    from hkd.artifact import is_artifact
-    return d if is_artifact(d) else None
+    if (d := Path(path).expanduser()).is_dir() and not (d/'manifest.json').is_file(): return None
+    from hkd.artifact import find_artifact
+    return find_artifact(path)
 
 # %% ../nbs/05b_report.ipynb #c0e35412
 def load_any(

@@ -7,7 +7,7 @@ __all__ = ['DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 't
            'Teachers', 'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer',
            'training_arguments', 'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #9b9a8dff
+# %% ../nbs/01b_training.ipynb #6037217c
 import dataclasses, difflib, hashlib, json, logging, os, shutil, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
 from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels
 from .masks import apply_masks, load_masks, mask_files, save_masks
@@ -44,7 +45,14 @@ def _evaluating(model):
 
 def _to(batch, device): return {k:v.to(device) for k,v in batch.items()}
 
-# %% ../nbs/01b_training.ipynb #6110503d
+# %% ../nbs/01b_training.ipynb #dac6db7e
+def _shows_bars():
+    return sys.stderr.isatty() or 'ipykernel' in sys.modules
+
+def _bar(items, what): # how far it is, once it has taken three seconds
+    return tqdm(items, what, delay=3, leave=False, disable=not _shows_bars())
+
+# %% ../nbs/01b_training.ipynb #8bc2e71d
 def predict_logits(
     model,                     # any classifier with its `processor`
     task:Task,                 # whose examples
@@ -60,7 +68,7 @@ def predict_logits(
     out = np.empty((len(ds), task.num_labels), dtype=np.float32)
     cast = torch.autocast(_device(model).type, torch.bfloat16, enabled=has_bf16() if bf16 is None else bf16)
     with _evaluating(model), cast:
-        for rows in np.array_split(order, max(1, -(-len(ds)//batch_size))):
+        for rows in _bar(np.array_split(order, max(1, -(-len(ds)//batch_size))), f'answers to {len(ds):,} examples'):
             batch = Collator(processor_of(model))([ds[int(i)] for i in rows])
             batch.pop('labels', None)
             out[rows] = model(**_to(batch, _device(model))).logits.float().cpu().numpy()
@@ -363,7 +371,7 @@ class _Each(TrainerCallback):
         apply_masks(self.trainer.model)
         if self.trainer.projectors is not None: self.trainer.projectors.zero_grad()
 
-# %% ../nbs/01b_training.ipynb #6c17d810
+# %% ../nbs/01b_training.ipynb #566e9932
 DEFAULTS = dict(num_train_epochs=3, per_device_train_batch_size=32, per_device_eval_batch_size=64, learning_rate=5e-5, warmup_steps=.06, weight_decay=.01, seed=42,
                 eval_strategy='epoch', save_strategy='epoch', save_total_limit=1, load_best_model_at_end=True, report_to='none', remove_unused_columns=False)
 
@@ -393,9 +401,6 @@ def _near(word, known):
     if word=='temperature': return 'the temperature is called T'
     close = difflib.get_close_matches(word, [k for k in known if k!='output_dir'], 3, .4)
     return f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
-
-def _shows_bars():
-    return sys.stderr.isatty() or 'ipykernel' in sys.modules
 
 # %% ../nbs/01b_training.ipynb #7f070695
 logging.getLogger('transformers.trainer_utils').addFilter(lambda r: 'mtime may not be reliable' not in r.getMessage()) # checkpoints are told by their number

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     'report':       'data models training qlora artifact',
     'recipe':       '',
     'pipeline':     'data models kd_losses masks training successive multiagent qlora prune artifact report recipe',
+    'hub':          'data models artifact report recipe',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
     'cli':          'recipe',  # at the top of the module; inside its functions it may import any

@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo spine methods hybrid ladders test slow export clean-nbs readme prepare docs preview clean
+.PHONY: help install demo spine methods hybrid ladders test slow export clean-nbs colab readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -58,10 +58,13 @@ export: $(STAMP) ## write hkd/*.py from the notebooks
 clean-nbs: $(STAMP) ## strip the notebooks of what changes at each run
 	@$(BIN)/nbdev_clean
 
+colab: ## put the Colab badge and install cell into each notebook
+	@$(PYTHON) tools/colab.py
+
 readme: ## write README.md from nbs/index.ipynb (needs no install)
 	@$(PYTHON) tools/readme.py
 
-prepare: export clean-nbs readme test ## export, clean, readme, test: what a commit needs
+prepare: colab export clean-nbs readme test ## export, clean, readme, test: what a commit needs
 
 docs: $(STAMP) readme ## render the site into _docs (needs quarto)
 	@command -v quarto >/dev/null || { echo "make docs: quarto is not installed, get it from https://quarto.org/docs/get-started" >&2; exit 1; }

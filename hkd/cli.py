@@ -68,13 +68,17 @@ def _fields(pairs):
 
 def _training(epochs, lr, batch_size, seed, more): return dict(num_train_epochs=epochs, learning_rate=lr, per_device_train_batch_size=batch_size, seed=seed, **_fields(more))
 
-# %% ../nbs/08_cli.ipynb #96b665e4
+# %% ../nbs/08_cli.ipynb #9c296eea
+def _is_main(): return os.environ.get('RANK', '0')=='0'   # of several processes, the one that speaks
+
+# %% ../nbs/08_cli.ipynb #100380e3
 def _cell(k, v):
     if isinstance(v, float): return f'{v:.4f}' if k in ('loss','probability') else f'{v:.2f}' if k=='size, MB' else f'{v:.1f}'
     return f'{v:,}' if isinstance(v, int) else '–' if v is None else str(v)
 
 def _show(rows, as_json, title=None, notes=(), **extra):
     "Rows as a table with notes below, or everything as one JSON object"
+    if not _is_main(): return
     if as_json: return print(json.dumps(dict(rows=rows, notes=list(notes), **extra), ensure_ascii=False))
     from rich import box
     from rich.console import Console
@@ -89,8 +93,8 @@ def _show(rows, as_json, title=None, notes=(), **extra):
     for n in notes: console.print(Text(n))
 
 def _said(text, quiet=False):
-    "One line of progress, for people only"
-    if not quiet: print(text, file=sys.stderr, flush=True)
+    "One line of progress, for people only, from one process"
+    if not quiet and _is_main(): print(text, file=sys.stderr, flush=True)
 
 # %% ../nbs/08_cli.ipynb #861fb422
 def _size(model): return sum(p.numel()*p.element_size() for p in model.parameters())/1e6
@@ -183,9 +187,10 @@ _words = []   # of the command that is running
 
 def _typed(): return shlex.join(['hkd', *_words])
 
-# %% ../nbs/08_cli.ipynb #efc98ae2
+# %% ../nbs/08_cli.ipynb #09fb260a
 def _show_records(records, folders, as_json):
     "Tables, and where the rest is"
+    if not _is_main(): return
     if as_json: return print(json.dumps(dict(runs=[dict(folder=str(f), **r.data) for r,f in zip(records, folders)]), ensure_ascii=False))
     from rich.console import Console
     from rich.text import Text

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['licence_of', 'origins', 'model_card', 'push_to_hub', 'write_card']
 
-# %% ../nbs/05e_hub.ipynb #c93e2053
+# %% ../nbs/05e_hub.ipynb #21825c42
 import re
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import yaml
@@ -91,7 +92,7 @@ def _rows(rec, folder, name):
     if told and (mine := content_hash(load_any(folder))[:16])!=told: raise ValueError(f"{folder} holds the model {mine}, but the record measured {told}: give the record of this run")
     return rows
 
-# %% ../nbs/05e_hub.ipynb #488a0d99
+# %% ../nbs/05e_hub.ipynb #cec3fd0a
 def _metrics(r): return {m: r[m] for m in ('accuracy','f1','matthews','pearson','spearman') if r.get(m) is not None}
 
 def _dataset(task): return KNOWN[task]['hub'] if task in KNOWN else None
@@ -103,6 +104,12 @@ def _card_head(name, rows, seed, modality, licence, base):
     data = {_dataset(rows[0].task)}-{None}
     return ModelCardData(model_name=name, license=licence or 'unknown', base_model=[b for b in base if '/' in b and not Path(b).exists()] or None, datasets=sorted(data) or None,
                          metrics=list(_metrics(rows[0])), library_name='transformers', pipeline_tag=task, tags=['hkd', 'knowledge-distillation'], eval_results=found).to_yaml()
+
+def _hkd():
+    "hkd's name, with its address where the installed package tells"
+    try: home = metadata('hkd').get('Home-page')
+    except PackageNotFoundError: home = None
+    return f'[hkd]({home})' if home else 'hkd'
 
 def _beside(rec, name, split):
     "A row together with those to compare it with: its source and teacher, and who was trained alone"
@@ -134,7 +141,7 @@ def _licences(base, licence):
     lines = [f"- `{portable(b)}`: {l or 'not told in its folder or cached page; look it up before you share this model'}" for b,l in known.items()]
     return '\n'.join(['It contains, or has learnt from:', '', *lines] if lines else ['Its models and data were made on the spot.']), licence or next((l for b,l in known.items() if l), None)
 
-# %% ../nbs/05e_hub.ipynb #82cfde90
+# %% ../nbs/05e_hub.ipynb #3138dc10
 def model_card(
     folder,            # of a stage or an artifact, as a run leaves it
     repo=None,         # the name it will have on the hub; None: the folder's
@@ -158,7 +165,7 @@ def model_card(
     modality = read_manifest(folder)['modality'] if is_artifact(folder) else modality_of(_load_config(str(folder), str(folder)))
     terms,licence = _licences(base, licence)
     r,t = rows[0], table(_beside(record, name, rows[0].split), ['name', 'method', *_metrics(rows[0]), 'seeds', 'parameters', 'size', 'ratio', 'latency'])
-    parts = [('', [f"A classifier for `{r.task}`, made with [hkd](https://github.com/hkd-lib/hkd): {r.parameters/1e6:.2g} M parameters, {r.bytes_on_disk/1e6:.2g} MB on disk, method `{r.method}`."]),
+    parts = [('', [f"A classifier for `{r.task}`, made with {_hkd()}: {r.parameters/1e6:.2g} M parameters, {r.bytes_on_disk/1e6:.2g} MB on disk, method `{r.method}`."]),
              ('How well it does', [*(_said_of(x, seed) for x in rows), '', f'Beside what it came from, on {r.split}:', '', t._repr_markdown_()]),
              ('How to use it', [_use(repo, folder, modality)]),
              ('How it was made', [f'- {l}' for l in (_making(recipe, recipe[name]) if known else [])] + ['', f"By `{record.command}`, seed {seed}" + (f", commit {record.commit[:12]}" if record.commit else '') + '.']),

@@ -6,7 +6,7 @@
 __all__ = ['DEMO_MODELS', 'RUN', 'Work', 'demo_model', 'check_recipe', 'steps_of', 'root', 'duration', 'Progress', 'claim',
            'Judged', 'results', 'write_report', 'run', 'weights_of']
 
-# %% ../nbs/05d_pipeline.ipynb #d9fc7e50
+# %% ../nbs/05d_pipeline.ipynb #62c8d3c6
 import difflib, hashlib, json, os, socket, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from .qlora import qlora
 from .recipe import (Artifact, Distill, Recipe, RUN_FORMAT, Taught, Training, Trim, check_folder, folder, history, is_finished, kind, method, plan, read_run, stamp, teachers,
                         to_dict, varies, _named, _without_seeds)
 from .report import Record, combine, grade, latency, load_any, load_results, mcnemar, measure, measured_row, record, save_results, to_markdown, tradeoff
-from .training import _Folder, _bar, _hash, _load, distill, finetune, predict_logits, training_arguments
+from .training import _Folder, _bar, _is_main, _wait, _hash, _load, distill, finetune, predict_logits, training_arguments
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 # %% ../nbs/05d_pipeline.ipynb #ea22fc78
@@ -370,7 +370,7 @@ def write_report(
         fig.savefig(folder/('tradeoff.png' if len(first)==1 else f'tradeoff-{task}.png'), dpi=110)
         plt.close(fig)
 
-# %% ../nbs/05d_pipeline.ipynb #4fe6a0c4
+# %% ../nbs/05d_pipeline.ipynb #8e69165d
 def run(
     recipe:Recipe,   # what is to be done
     runs='runs',     # the folder that holds the runs
@@ -383,6 +383,7 @@ def run(
     if is_finished(recipe, where): return load_results(where/'results.json')
     read,task = _read(recipe), load_task(recipe.task, **recipe.data)   # in this order: what changes from now on is noticed
     check_recipe(recipe, task)
+    if not _is_main(): return _follow(replace(recipe, seeds=sorted({*recipe.seeds, *read_run(where).get('seeds', [])})), task, where)
     with claim(where):
         earlier = sorted(set(read_run(where).get('seeds', []))-set(recipe.seeds))
         recipe = replace(recipe, seeds=sorted([*recipe.seeds, *earlier]))
@@ -396,7 +397,21 @@ def run(
         _note(recipe, where, read, recipe.seeds)
     return rec
 
-# %% ../nbs/05d_pipeline.ipynb #30f35007
+# %% ../nbs/05d_pipeline.ipynb #4bd803e4
+def _do(w):
+    "Run a stage: on all processes if it trains, else on the main one"
+    s = w.stage
+    if isinstance(s, Training) and (s.steps or s.epochs): return RUN[kind(s)](w)
+    if _is_main(): RUN[kind(s)](w)
+    _wait()
+
+def _follow(recipe, task, where):
+    "What the other processes do"
+    _train(recipe, task, where, lambda line: None)
+    while not is_finished(recipe, where): time.sleep(1)
+    return load_results(where/'results.json')
+
+# %% ../nbs/05d_pipeline.ipynb #691e7345
 def _train(recipe, task, where, say):
     "Every stage that isn't done"
     stages = plan(recipe)
@@ -406,7 +421,7 @@ def _train(recipe, task, where, say):
         w,steps = Work(recipe, s, task, seed, where), steps_for[s.name]
         was_done = (w.out/'metrics.json').is_file()
         progress.begin(f"{w.out.name}: {kind(s)} of {s.model}" + f", heard: {', '.join(teachers(s))}"*bool(teachers(s)) + f", {steps} steps"*bool(steps) + ", done before"*was_done)
-        try: RUN[kind(s)](w)
+        try: _do(w)
         except ValueError as e: raise ValueError(f"stage {s.name!r}: {e}" + "; as the recipe is the same, its data or a checkpoint has changed since"*('holds another' in str(e))) from None
         progress.end(steps and not was_done)
         _check_learnt(w)

@@ -7,7 +7,7 @@ __all__ = ['DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 't
            'Teachers', 'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer',
            'training_arguments', 'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #6037217c
+# %% ../nbs/01b_training.ipynb #2cfbf868
 import dataclasses, difflib, hashlib, json, logging, os, shutil, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from fastcore.basics import listify
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
 from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels
 from .masks import apply_masks, load_masks, mask_files, save_masks
@@ -273,7 +275,7 @@ def _check_same_inputs(student, teacher, intermediate, layers):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #c8737557
+# %% ../nbs/01b_training.ipynb #331bcff2
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, combine=None, # `combine` makes one answer of several, see `Teachers`
@@ -327,7 +329,7 @@ class KDTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset=None):
         if self.args.train_sampling_strategy!='random': return super()._get_train_sampler(train_dataset)
-        return LengthSampler(len(self.train_dataset), self.args.train_batch_size*self.args.gradient_accumulation_steps,
+        return LengthSampler(len(self.train_dataset), _step_size(self.args),
                              self.args.seed if self.args.data_seed is None else self.args.data_seed, self.train_dataset.lengths)
 
     def create_optimizer(self, *args, **kw):
@@ -371,9 +373,9 @@ class _Each(TrainerCallback):
         apply_masks(self.trainer.model)
         if self.trainer.projectors is not None: self.trainer.projectors.zero_grad()
 
-# %% ../nbs/01b_training.ipynb #566e9932
+# %% ../nbs/01b_training.ipynb #154d1aaa
 DEFAULTS = dict(num_train_epochs=3, per_device_train_batch_size=32, per_device_eval_batch_size=64, learning_rate=5e-5, warmup_steps=.06, weight_decay=.01, seed=42,
-                eval_strategy='epoch', save_strategy='epoch', save_total_limit=1, load_best_model_at_end=True, report_to='none', remove_unused_columns=False)
+                eval_strategy='epoch', save_strategy='epoch', save_total_limit=1, ddp_timeout=10**6, load_best_model_at_end=True, report_to='none', remove_unused_columns=False)
 
 def training_arguments(
     task:Task,          # gives the metric to select by
@@ -393,6 +395,8 @@ def training_arguments(
     if args['eval_strategy']=='no': args['load_best_model_at_end'] = False
     steps = max(1, n//(args['per_device_train_batch_size']*args.get('gradient_accumulation_steps', 1)))*args['num_train_epochs']
     args.setdefault('logging_steps', max(1, int(steps//50)))
+    if (size := args['per_device_train_batch_size'])%_several(): raise ValueError(f"per_device_train_batch_size={size} can't be shared by {_several()} processes: give a multiple of {_several()}, so that a step is the same step")
+    args['per_device_train_batch_size'] = size//_several()
     try: return TrainingArguments(str(folder), **args)
     except (TypeError, ValueError) as e: raise ValueError(f"training arguments: {' '.join(str(e).split())}") from None
 
@@ -445,7 +449,21 @@ class Trained:
 
     def __repr__(self): return f"Trained({', '.join(f'{s} {next(iter(m.values())):.1f}' for s,m in self.metrics.items())}; {self.steps} steps, {self.seconds:.0f} s)"
 
-# %% ../nbs/01b_training.ipynb #663bbc34
+# %% ../nbs/01b_training.ipynb #15101e56
+def _several(): return int(os.environ.get('WORLD_SIZE', 1))
+def _is_main(): return int(os.environ.get('RANK', 0))==0
+def _group(): return PartialState(cpu=not torch.accelerator.is_available())
+
+def _wait(): # until all are here
+    if _several()>1: _group().wait_for_everyone()
+
+@contextmanager
+def _main_first():
+    "The main process does it, then the others, who find it done"
+    with (_group().main_process_first() if _several()>1 else nullcontext()): yield
+    _wait()
+
+# %% ../nbs/01b_training.ipynb #baa490da
 class _Folder:
     "An output folder: found finished, or filled by way of `NAME.partial`"
     def __init__(self, path, key):
@@ -476,17 +494,23 @@ class _Folder:
     def work(self):
         "The folder for checkpoints: one that outlasts a stop, or a temporary one"
         if self.path is None:
-            with tempfile.TemporaryDirectory() as d: yield Path(d)
+            with tempfile.TemporaryDirectory() as d: yield Path(broadcast_object_list([d])[0] if _several()>1 else d)
+        elif not _is_main():
+            _wait()
+            yield self.partial
+            _wait()
         else:
             self.partial.mkdir(parents=True, exist_ok=True)
             self.spent = _read_run(self.partial/'run.json').get('seconds', 0.)
             self._note(self.spent)
             start = time.time()
+            _wait()
             try: yield self.partial
             except BaseException:   # with nothing to go on from, nothing stays
                 if _last_whole(self.partial): self._note(self.spent+time.time()-start)
                 else: shutil.rmtree(self.partial)
                 raise
+            _wait()
             shutil.rmtree(self.partial)
 
 def _last_whole(folder):
@@ -546,20 +570,23 @@ def _plain_attention(model, args):
     finally:
         if fused: model.set_attn_implementation('sdpa')
 
-# %% ../nbs/01b_training.ipynb #2790b6be
+# %% ../nbs/01b_training.ipynb #bd68b8ae
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
     with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args):
         if stop: trainer.add_callback(stop)
-        trainer.train(resume_from_checkpoint=_last_whole(trainer.args.output_dir))
+        with _main_first(): last = _last_whole(trainer.args.output_dir)
+        trainer.train(resume_from_checkpoint=last)
     for k in ('forward','_original_forward'): vars(trainer.model).pop(k, None) # accelerate leaves its autocast on the model
     if stop and stop.signum:
         raise Interrupted(stop.signum, f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, saved in {folder.partial}; start it again in the same way to go on")
 
+def _step_size(args): return args.train_batch_size*args.gradient_accumulation_steps*_several() # examples a step, of all processes
+
 def _epochs(args, n): # how many are begun
-    return int(np.ceil(args.max_steps*args.train_batch_size*args.gradient_accumulation_steps/n if args.max_steps>0 else args.num_train_epochs))
+    return int(np.ceil(args.max_steps*_step_size(args)/n if args.max_steps>0 else args.num_train_epochs))
 
 def _extra(transfer, most, task): return None if transfer is None else load_transfer(transfer, task, most)
 
@@ -576,10 +603,10 @@ def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=1
     args = training_arguments(task, n, **(training_args or {}))
     set_labels(model, task, reset_head=True, seed=args.seed)
     key = _teacher_key(teacher, task)
-    folder = _Folder(output_dir, _run_key(model, task, key, kd, extra, 0 if task.modality=='text' else views, max_length, training_args, callbacks))
+    with _main_first(): folder = _Folder(output_dir, _run_key(model, task, key, kd, extra, 0 if task.modality=='text' else views, max_length, training_args, callbacks))
     if folder.finished: return folder.load(task)
     views = 0 if task.modality=='text' else min(views, _epochs(args, n))
-    answers,combine = _teaching(teacher, task, extra, views, max_length, args.device) if teacher is not None else (None,None)
+    with _main_first(): answers,combine = _teaching(teacher, task, extra, views, max_length, args.device) if teacher is not None else (None,None)
     data = _train_set(model, task, extra, views, max_length)
     with folder.work() as work:
         args = training_arguments(task, n, work, **(training_args or {}))
@@ -588,11 +615,11 @@ def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=1
         model.eval().new_head = False
         if finish: model = finish(model)
         done = Trained(model, {}, trainer.state.log_history, 0, trainer.state.global_step)
-        if output_dir: done.metrics = _saved_metrics(done, task, folder, max_length)
-        else: done.metrics = _metrics(model, task, max_length)
+        if not output_dir: done.metrics = _metrics(model, task, max_length)
+        elif _is_main(): done.metrics = _saved_metrics(done, task, folder, max_length)
         done.seconds = folder.spent+time.time()-start
-        if output_dir: done = _save(done, task, folder, key, kd, args)
-    return done
+        if output_dir and _is_main(): done = _save(done, task, folder, key, kd, args)
+    return done if _is_main() or not output_dir else folder.load(task)
 
 def _saved_metrics(done, task, folder, max_length):
     "Measured on what is saved, loaded again"
@@ -602,7 +629,7 @@ def _saved_metrics(done, task, folder, max_length):
 def _save(done, task, folder, teacher, kd, args):
     "Save a finished run: the checkpoint with its metrics"
     kept = dict(format=1, key=folder.key, task=task.name, teacher=teacher, kd={k:str(v) if callable(v) else v for k,v in kd.items()},
-                learning_rate=args.learning_rate, epochs=args.num_train_epochs, batch_size=args.train_batch_size*args.gradient_accumulation_steps, seed=args.seed,
+                learning_rate=args.learning_rate, epochs=args.num_train_epochs, batch_size=_step_size(args), seed=args.seed,
                 metrics=done.metrics, history=done.history, seconds=done.seconds, steps=done.steps)
     save_model(done.model, folder.path, files={'metrics.json':json.dumps(kept, indent=1)})
     return folder.load(task)

@@ -5,7 +5,7 @@ import ast, base64, hashlib, json, os, re, shutil, subprocess, sys, tempfile, ti
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
-import readme
+import colab, readme
 from links import ROOT, settings
 
 CFG = settings()
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     'recipe':       '',
     'pipeline':     'data models kd_losses masks training successive multiagent qlora prune artifact report recipe',
     'hub':          'data models artifact report recipe',
+    'explore':      'data training report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
     'cli':          'recipe',  # at the top of the module; inside its functions it may import any
@@ -128,7 +129,15 @@ def owner_stands_alone():
     names = re.compile('|'.join(re.escape(CFG[k].split('://')[-1]) for k in ('git_url','doc_host'))+'|'+re.escape(f"{CFG['user']}/{CFG['repo']}"))
     made = {'settings.ini', 'README.md', f"{CFG['lib_path']}/_modidx.py"}
     text = {rel(p): p.read_text(encoding='utf-8', errors='ignore') for p in files() if rel(p) not in made}
+    for nb in notebooks(): text[rel(nb)] = text[rel(nb)].replace(colab.badge(nb.name), '').replace(f"git clone -q --depth 1 {CFG['git_url']};", '')
     if bad := [k for k,v in text.items() if names.search(v)]: raise Failed('write %(user)s, %(repo)s or %(git_url)s instead, in '+', '.join(bad))
+
+@check
+def colab_cells():
+    "Each notebook has its badge and its install cell, as `make colab` makes them"
+    for nb in notebooks():
+        second, third = cells(nb)[1:3]
+        if colab.badge(nb.name) not in ''.join(second['source']) or ''.join(third['source'])!=colab.install(): raise Failed(f'{rel(nb)}: run `make colab`')
 
 # --- the modules ---
 

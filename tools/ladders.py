@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent.parent
 RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
 LADDERS = dict(bert='sst2-ladder', vit='beans-ladder')
 PAIR = dict(bert=('teacher', 'kd3'), vit=('teacher', 'kd3-224'))  # whose differences the pages show
+TOGETHER = dict(bert=('teacher', 'teacher-1', 'reader'), vit=())  # heard as one, in all combinations
 # What was tried, on one seed: (what, the stage that shows it, settings of the recipe)
 TRIED = dict(
     bert=[('3 layers: 0, 1, 2 instead of 0, 2, 5, one epoch alone', 'alone3', ('start3.layers=[0,1,2]', 'alone3.epochs=1')),
@@ -20,8 +21,8 @@ TRIED = dict(
     vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'kd3', ('start3.layers=[0,6,11]',)),
          ('3 layers: temperature 2', 'kd3', ('kd3.T=2',)),
          ('3 layers: 4 views instead of 16', 'kd3', ('kd3.views=4',)),
-         ('3 layers: twice the steps', 'kd3', ('kd3.steps=1600',)),
-         ('3 layers, 224 pixels: the first 800 steps at 112', 'kd3-224', ('start3-224.model=kd3', 'start3-224.layers=3', 'kd3-224.lr=2.5e-4')),
+         ('3 layers: twice the steps', 'kd3', ('kd3.steps=1200',)),
+         ('3 layers, 224 pixels: the first 600 steps at 112', 'kd3-224', ('start3-224.model=kd3', 'start3-224.layers=3', 'kd3-224.lr=2.5e-4')),
          ('12 layers: the labels weigh as much as the teacher', 'kd12', ('kd12.alpha=.5',))])
 
 def recipe(name):
@@ -69,6 +70,16 @@ def chosen(r):
     for s, seed in plan(r):
         f = RUNS/r.name/folder(s, seed)/'metrics.json'
         if f.is_file() and (m := json.loads(f.read_text())['metrics']): out.setdefault(s.name, []).append(m['select']['accuracy'])
+    return out
+
+def together(r, task, names):
+    "Accuracy of all ensembles of these rows, on select and on the reported split"
+    from itertools import combinations
+    from hkd.multiagent import TeacherEnsemble
+    out = []
+    for group in (g for k in range(2, len(names)+1) for g in combinations(names, k)):
+        e = TeacherEnsemble([RUNS/r.name/n for n in group])
+        out.append(dict(teachers=list(group), **{s: e.evaluate(task, s)['accuracy'] for s in ('select', task.report_split)}))
     return out
 
 
@@ -137,7 +148,7 @@ def main(name):
     if name == 'vit':
         rec.data['rows'] += pooled(rec)
         draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
-    rec.data |= dict(tried=tried(name), select=chosen(r), answers=said, differences=found)
+    rec.data |= dict(tried=tried(name), select=chosen(r), together=together(r, task, TOGETHER[name]), answers=said, differences=found)
     print(save_results(rec, RESULTS/f'{name}.json'))
 
 if __name__ == '__main__':

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['models_dir', 'find_model', 'modality_of', 'load_processor', 'processor_of', 'label_names', 'head_problem',
-           'set_labels', 'image_size_of', 'load_model', 'convert_bin', 'check_output', 'save_model', 'encoder_layers',
-           'pick_layers', 'copy_model', 'student_from_teacher', 'model_from_config', 'resize_positions', 'unk_rate',
-           'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears', 'class_for']
+           'set_labels', 'image_size_of', 'load_model', 'weight_sums', 'convert_bin', 'check_output', 'save_model',
+           'encoder_layers', 'pick_layers', 'copy_model', 'student_from_teacher', 'model_from_config',
+           'resize_positions', 'unk_rate', 'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears',
+           'class_for']
 
 # %% ../nbs/00a_models.ipynb #b7ce953f
 import bisect, copy, functools, hashlib, json, logging, operator, os, re, shutil, socket, tempfile
@@ -277,7 +278,7 @@ def _classifier(config):
     with torch.device('meta'): cls = type(auto.from_config(one))
     return auto if class_for(cls, config) is cls else class_for(cls, config)
 
-# %% ../nbs/00a_models.ipynb #96037c7e
+# %% ../nbs/00a_models.ipynb #c6c58b67
 def load_model(
     name:str|Path,         # a folder, the name of a folder in `models_dir()`, or a hub name
     task=None,             # the task it should serve; None: as the checkpoint says
@@ -288,6 +289,7 @@ def load_model(
 )->PreTrainedModel:        # in float32 and eval mode, with `model.processor`
     "Load a classifier, ready to be evaluated or trained"
     path = find_model(name)
+    _check_sums(name, path)
     config = _load_config(name, path)
     with _naming(name), _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -303,6 +305,19 @@ def load_model(
     if image_size: model = resize_positions(model, image_size)
     _check_fit(name, model, model.processor)
     return load_masks(model, path)
+
+def weight_sums(
+    folder, # of a checkpoint
+)->dict:    # file -> SHA-256
+    "What tells a checkpoint's weights from damaged ones; `metrics.json` keeps it"
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(Path(folder).glob('*.safetensors'))}
+
+def _check_sums(name, path):
+    "Are the weights what was saved?"
+    try: said = json.loads((Path(path)/'metrics.json').read_text(encoding='utf-8')).get('sha256')
+    except (OSError, ValueError, AttributeError): return
+    there = weight_sums(path) if said else {}
+    if bad := [k for k in said or () if there.get(k) != said[k]]: raise ValueError(f"{name}: {bad[0]} is damaged (its SHA-256 is not what was saved): remove the folder, and run again what made it")
 
 # %% ../nbs/00a_models.ipynb #528b190f
 def convert_bin(
@@ -339,11 +354,11 @@ def _swap(new, d):
     new.rename(d)
     shutil.rmtree(old, ignore_errors=True)
 
-# %% ../nbs/00a_models.ipynb #71c52440
+# %% ../nbs/00a_models.ipynb #63c64b78
 def save_model(
     model:PreTrainedModel, # saved with its processor and label names
     dir:str|Path,          # a new folder, or an older checkpoint to be replaced
-    files:dict=None,       # texts or bytes to stand beside it, by file name, such as metrics.json
+    files:dict=None,       # texts or bytes to stand beside it, by file name, such as metrics.json; or functions of the new folder that give them
 )->Path:                   # the folder
     "Save a checkpoint that is whole or not there, with the model's masks if it was pruned"
     if getattr(model, 'is_quantized', False): raise ValueError(f"{_called(model)} is quantised: save_model writes float checkpoints; save the float model, or write it with model.save_pretrained")
@@ -354,7 +369,9 @@ def save_model(
     with _quiet():
         model.save_pretrained(new)
         processor.save_pretrained(new)
-    for name, x in {**mask_files(model), **(files or {})}.items(): (new/name).write_bytes(x.encode() if isinstance(x, str) else x)
+    for name, x in {**mask_files(model), **(files or {})}.items():
+        x = x(new) if callable(x) else x
+        (new/name).write_bytes(x.encode() if isinstance(x, str) else x)
     _swap(new, d)
     return d
 

@@ -6,7 +6,7 @@
 __all__ = ['DEMO_MODELS', 'RUN', 'Work', 'demo_model', 'check_recipe', 'steps_of', 'root', 'duration', 'Progress', 'claim',
            'Judged', 'results', 'write_report', 'run', 'weights_of']
 
-# %% ../nbs/05d_pipeline.ipynb #62c8d3c6
+# %% ../nbs/05d_pipeline.ipynb #3816e4e1
 import difflib, hashlib, json, os, socket, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 from .artifact import is_artifact, read_manifest, save_compressed
 from .data import Task, data_dir, demo_config, demo_tokenizer, find_transfer, load_task, load_transfer
 from .kd_losses import check_loss_args
-from .models import _load_config, content_hash, find_model, modality_of, model_from_config, pick_layers, resize_positions, save_model, student_from_teacher, trim_vocab
+from .models import _load_config, content_hash, find_model, modality_of, model_from_config, pick_layers, resize_positions, save_model, student_from_teacher, trim_vocab, weight_sums
 from .multiagent import TeacherEnsemble
 from .prune import importance, prune, prune_and_recover, remove_heads, remove_neurons
 from .qlora import qlora
@@ -61,7 +61,7 @@ def demo_model(name, task, seed=0): # 'demo-teacher' or 'demo-student'
     processor = demo_tokenizer() if task.modality=='text' else ViTImageProcessorPil(size=dict(height=32, width=32))
     return model_from_config(demo_config(task.modality, DEMO_MODELS[name]), task, processor, seed=seed)
 
-# %% ../nbs/05d_pipeline.ipynb #7702c848
+# %% ../nbs/05d_pipeline.ipynb #a6884baa
 def _training(s, seed):
     "A stage's fields as `TrainingArguments` has them"
     args = dict(learning_rate=s.lr, per_device_train_batch_size=s.batch_size, seed=seed, **s.more)
@@ -78,7 +78,7 @@ def _kept(w, model, make, *what):
     if f.finished: return
     start = time.time()
     new = make(model)
-    save_model(new, w.out, files={'metrics.json':json.dumps(dict(format=1, key=f.key, task=w.task.name, metrics={}, history=[], seconds=time.time()-start, steps=0), indent=1)})
+    save_model(new, w.out, files={'metrics.json':lambda d: json.dumps(dict(format=1, key=f.key, task=w.task.name, metrics={}, history=[], seconds=time.time()-start, steps=0, sha256=weight_sums(d)), indent=1)})
 
 # %% ../nbs/05d_pipeline.ipynb #79d820f4
 def _finetune(w): finetune(w.model, w.task, **_common(w))

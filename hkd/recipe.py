@@ -223,13 +223,13 @@ def _since_start(recipe, stage):
     while stage.model in recipe and not isinstance(stage := recipe[stage.model], Trim): out.insert(0, stage)
     return out
 
-# %% ../nbs/05c_recipe.ipynb #cafe1d31
+# %% ../nbs/05c_recipe.ipynb #45e17999
 def varies(
     recipe:Recipe, # that has it
     stage:Stage,   # one of its stages
 )->bool:
     "Is this stage trained anew for each seed?"
-    own = not isinstance(stage, Artifact) and stage.seed is None
+    own = getattr(stage, 'seed', 0) is None   # what has no seed varies with what it is made from
     return own or any(varies(recipe, recipe[n]) for n in _named(stage) if n in recipe)
 
 def folder(stage, seed): return stage.name if not seed else f'{stage.name}-seed{seed}'

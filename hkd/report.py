@@ -9,8 +9,8 @@ __all__ = ['METHODS', 'FIELDS', 'TEXTS', 'PACKAGES', 'FORMAT', 'COLUMNS', 'ENGIN
            'measure', 'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff', 'plot_seeds', 'plot_confusion',
            'combine', 'to_markdown']
 
-# %% ../nbs/05b_report.ipynb #dbc4acf8
-import io, json, math, os, platform, re, shlex, subprocess, sys, textwrap, time
+# %% ../nbs/05b_report.ipynb #9730b3ff
+import hashlib, io, json, math, os, platform, re, shlex, subprocess, sys, textwrap, time
 from contextlib import ExitStack
 from dataclasses import asdict, is_dataclass
 from enum import Enum
@@ -338,7 +338,7 @@ def _check(d):
     texts = _strings([d['command'], d['config'], [r['model'] for r in d['rows']]])
     if m := next(filter(None, map(_ABSOLUTE.search, texts)), None): raise ValueError(f'{m[0]} is a path of one machine: write it with portable()')
 
-# %% ../nbs/05b_report.ipynb #94ec0448
+# %% ../nbs/05b_report.ipynb #8a637402
 def save_results(
     record,   # from `record`, or a dict of that form
     path,     # the JSON file, such as 'results/spine.json'; folders are made
@@ -349,14 +349,14 @@ def save_results(
     if path.is_dir(): raise ValueError(f'{path} is a folder: name a file in it, such as {path/"results.json"}')
     d = {k: d[k] if k=='config' else _round(d[k]) for k in (*_PARTS, *sorted(d.keys()-set(_PARTS)))}
     d['rows'] = [{f: r[f] for f in (*FIELDS, *sorted(r.keys()-set(FIELDS)))} for r in d['rows']]
-    text = json.dumps(d, indent=1, ensure_ascii=False, allow_nan=False)+'\n'
+    text = json.dumps({'sha256':_sum(d), **d}, indent=1, ensure_ascii=False, allow_nan=False)+'\n'
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try: part.write_text(text, encoding='utf-8'); os.replace(part, path)
     finally: part.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/05b_report.ipynb #60af0c71
+# %% ../nbs/05b_report.ipynb #bb580279
 def load_results(
     path,      # a JSON file that `save_results` wrote
 )->Record:
@@ -366,9 +366,13 @@ def load_results(
     try: d = json.loads(path.read_text(encoding='utf-8-sig'))
     except json.JSONDecodeError as e: raise ValueError(f'{path} is not whole JSON (it breaks off or fails in line {e.lineno}): make it again') from None
     except UnicodeDecodeError: raise ValueError(f'{path} is no text file: give a JSON file that save_results wrote') from None
+    said = d.pop('sha256', None) if isinstance(d, dict) else None   # records from before it was kept have none
+    if said is not None and said!=_sum(d): raise ValueError(f'{path} is damaged, or was changed by hand (its SHA-256 is not what was saved): make it again')
     try: _check(d)
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
     return Record(d)
+
+def _sum(d): return hashlib.sha256(json.dumps(json.loads(json.dumps(d)), sort_keys=True, separators=(',',':')).encode()).hexdigest()
 
 # %% ../nbs/05b_report.ipynb #1f0fae6c
 def _accuracy(r):

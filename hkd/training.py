@@ -7,8 +7,8 @@ __all__ = ['DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 't
            'Teachers', 'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'LengthSampler', 'Inside', 'KDTrainer',
            'training_arguments', 'Interrupted', 'Trained', 'finetune', 'distill', 'predict']
 
-# %% ../nbs/01b_training.ipynb #2cfbf868
-import dataclasses, difflib, hashlib, json, logging, os, shutil, signal, sys, tempfile, threading, time
+# %% ../nbs/01b_training.ipynb #b01c3a1f
+import dataclasses, difflib, hashlib, json, logging, os, pickle, shutil, signal, sys, tempfile, threading, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels
+from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels, weight_sums
 from .masks import apply_masks, load_masks, mask_files, save_masks
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
@@ -46,6 +46,22 @@ def _evaluating(model):
     finally: model.train(was)
 
 def _to(batch, device): return {k:v.to(device) for k,v in batch.items()}
+
+# %% ../nbs/01b_training.ipynb #f4a61177
+def _several(): return int(os.environ.get('WORLD_SIZE', 1))
+def _is_main(): return int(os.environ.get('RANK', 0))==0
+def _group(): return PartialState(cpu=not torch.accelerator.is_available())
+
+def _wait(): # until all are here
+    if _several()>1: _group().wait_for_everyone()
+
+def _step_size(args): return args.train_batch_size*args.gradient_accumulation_steps*_several() # examples a step, of all processes
+
+@contextmanager
+def _main_first():
+    "The main process does it, then the others, who find it done"
+    with (_group().main_process_first() if _several()>1 else nullcontext()): yield
+    _wait()
 
 # %% ../nbs/01b_training.ipynb #dac6db7e
 def _shows_bars():
@@ -106,7 +122,7 @@ def _answers_file(teacher, task, ds, view, max_length, bf16):
     seen = (task.seed, sorted(task.augment.items()), view) if view is not None else None
     return cache_dir()/f'{_hash(content_hash(teacher), fingerprint(ds), task.columns, processor_key(processor_of(teacher)), max_length, bf16, seen)}.npy'
 
-# %% ../nbs/01b_training.ipynb #6fe85017
+# %% ../nbs/01b_training.ipynb #5da19383
 def teacher_logits(
     teacher,             # any classifier with its `processor`
     task:Task,           # whose examples
@@ -119,16 +135,23 @@ def teacher_logits(
     ds = task.split(split) if isinstance(split, str) else split
     bf16 = has_bf16() if bf16 is None else bf16
     file = _answers_file(teacher, task, ds, view, max_length, bf16)
-    try:
-        z = np.load(file, mmap_mode='r', allow_pickle=False)
-        if z.shape==(len(ds), task.num_labels): return z
-    except (OSError, ValueError): pass   # not there, or not whole: compute it
+    if (z := _kept_answers(file)) is not None and z.shape==(len(ds), task.num_labels): return z
     z = predict_logits(teacher, task, ds, view, max_length, bf16=bf16)
     if not np.isfinite(z).all(): raise ValueError(f"{_name(teacher)}: the teacher's logits are not finite for {int((~np.isfinite(z)).any(1).sum())} of {len(z)} examples; train it again")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix='.part', delete=False) as f: np.save(f, z)
+    with tempfile.NamedTemporaryFile(dir=file.parent, suffix='.part', delete=False) as f:
+        np.save(f, z)
+        f.flush()
+        f.write(hashlib.sha256(Path(f.name).read_bytes()).digest())   # np.load reads no further than the numbers
     os.replace(f.name, file)
     return np.load(file, mmap_mode='r', allow_pickle=False)
+
+def _kept_answers(file):
+    "What was kept, if it is there, whole and as it was written; otherwise it is computed again"
+    try:
+        b = file.read_bytes()
+        return np.load(file, mmap_mode='r', allow_pickle=False) if hashlib.sha256(b[:-32]).digest()==b[-32:] else None
+    except (OSError, ValueError): return None
 
 # %% ../nbs/01b_training.ipynb #d6930f93
 def _balanced(z, y): return 100*float(np.mean([(z.argmax(-1)[y==c]==c).mean() for c in np.unique(y)]))
@@ -202,7 +225,7 @@ class TrainSet(torch.utils.data.Dataset):
         for p in self.parts:
             if hasattr(p, 'view'): p.view = view
 
-# %% ../nbs/01b_training.ipynb #aaa1ea96
+# %% ../nbs/01b_training.ipynb #6d74d22a
 @dataclass
 class Answers:
     "A teacher's logits for the rows of a `TrainSet`: `views[v]` is a list of arrays, one a source"
@@ -229,6 +252,7 @@ class KDCollator:
         rows = [dict(r) for r in rows]
         at = [r.pop('row', None) for r in rows]
         batch = self.collate(rows)
+        if at[0] is not None: batch['rows'] = torch.tensor(at)
         if self.answers is not None and at[0] is not None: batch['teacher_logits'] = self.answers(at, getattr(self.data.parts[0], 'view', None) or 0)
         return batch
 
@@ -275,7 +299,10 @@ def _check_same_inputs(student, teacher, intermediate, layers):
     for m in (student, teacher): encoder_layers(m)
     layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
 
-# %% ../nbs/01b_training.ipynb #331bcff2
+# %% ../nbs/01b_training.ipynb #0eb90f3a
+_DIVERGED = "the training diverged, or an input is broken; look at the examples, or use a lower learning rate in a new folder"
+
+# %% ../nbs/01b_training.ipynb #312453be
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
     def __init__(self, model, args, task:Task, train_set=None, answers:Answers=None, combine=None, # `combine` makes one answer of several, see `Teachers`
@@ -306,7 +333,7 @@ class KDTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         inputs = dict(inputs)
-        y,z_t,mask,feats = inputs.pop('labels', None), inputs.pop('teacher_logits', None), inputs.get('attention_mask'), {}
+        rows,y,z_t,mask,feats = inputs.pop('rows', None), inputs.pop('labels', None), inputs.pop('teacher_logits', None), inputs.get('attention_mask'), {}
         if not model.training: return self._plain_loss(model(**inputs), y, return_outputs)
         if self.kd_args['beta']:
             with torch.no_grad(): _,feats['feats_t'] = self.inside[1](self.teacher, **inputs)
@@ -314,8 +341,24 @@ class KDTrainer(Trainer):
         else: out = model(**inputs)
         if z_t is not None and self.combine: z_t = self.combine(z_t, y, self.kd_args['T'])
         losses = distillation_loss(out.logits, y, z_t, mask=mask, projectors=self.projectors, **feats, **self.kd_args)
+        if not losses.total.isfinite(): raise ValueError(f"{self._at()} the loss is {losses.total.item()}, on the examples {self._called(rows)}: {_DIVERGED}")
         self.parts.append(torch.stack([o.detach() for o in (losses.ce, losses.kd, losses.feature)]))
         return (losses.total, out) if return_outputs else losses.total
+
+    def _clip_grad_norm(self, model):
+        norm = super()._clip_grad_norm(model)
+        if not self.args.fp16 and not torch.as_tensor(norm).isfinite(): raise ValueError(f"{self._at()} the gradient's norm is {float(norm)}: {_DIVERGED}")   # float16's scaler looks after its own
+        return norm
+
+    def _at(self):
+        last = _last_whole(self.args.output_dir)
+        return f"step {self.state.global_step+1} of {self.state.max_steps} (last good checkpoint: {Path(last).name if last else 'none yet'}):"
+
+    def _called(self, rows, most=8):
+        "Rows of the training set by their ids, those of the transfer set by their numbers"
+        train = self.task.splits['train']
+        name = lambda i: str(train[i]['id'] if 'id' in train.column_names else i) if i<len(train) else f'transfer {i-len(train)}'
+        return ', '.join(map(name, rows[:most].tolist())) + (f' and {len(rows)-most} more' if len(rows)>most else '') if rows is not None else '?'
 
     def _plain_loss(self, out, y, return_outputs):
         loss = distillation_loss(out.logits, y, alpha=0., regression=self.task.is_regression).total
@@ -343,6 +386,12 @@ class KDTrainer(Trainer):
         folder = Path(output_dir or self.args.output_dir)
         save_masks(self.model, folder)
         if self.projectors is not None: save_file(self.projectors.state_dict(), folder/'projectors.safetensors')
+
+    def _save_checkpoint(self, *args, **kw):
+        super()._save_checkpoint(*args, **kw)
+        if not self.args.should_save: return
+        folder = Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}'
+        if folder.is_dir(): (folder/'sums.json').write_text(json.dumps(_sums(folder)))
 
     def _restore(self, folder):
         "The weights and masks of a checkpoint, by the names the model has in memory, all of them"
@@ -449,21 +498,7 @@ class Trained:
 
     def __repr__(self): return f"Trained({', '.join(f'{s} {next(iter(m.values())):.1f}' for s,m in self.metrics.items())}; {self.steps} steps, {self.seconds:.0f} s)"
 
-# %% ../nbs/01b_training.ipynb #15101e56
-def _several(): return int(os.environ.get('WORLD_SIZE', 1))
-def _is_main(): return int(os.environ.get('RANK', 0))==0
-def _group(): return PartialState(cpu=not torch.accelerator.is_available())
-
-def _wait(): # until all are here
-    if _several()>1: _group().wait_for_everyone()
-
-@contextmanager
-def _main_first():
-    "The main process does it, then the others, who find it done"
-    with (_group().main_process_first() if _several()>1 else nullcontext()): yield
-    _wait()
-
-# %% ../nbs/01b_training.ipynb #baa490da
+# %% ../nbs/01b_training.ipynb #f20ad6ff
 class _Folder:
     "An output folder: found finished, or filled by way of `NAME.partial`"
     def __init__(self, path, key):
@@ -480,7 +515,7 @@ class _Folder:
     def finished(self): return self.path is not None and (self.path/'metrics.json').exists()
 
     def _unread(self): # nothing but what a run writes, and no telling of which
-        return not _read_run(self.partial/'run.json') and all(p.name.startswith(('checkpoint-','run.json','tmp')) for p in self.partial.iterdir())
+        return not _read_run(self.partial/'run.json') and all(p.name.startswith(('checkpoint-','run.json','start.','tmp')) for p in self.partial.iterdir())
 
     def _note(self, seconds):
         (self.partial/'run.json.part').write_text(json.dumps(dict(key=self.key, seconds=seconds)))
@@ -514,9 +549,20 @@ class _Folder:
             shutil.rmtree(self.partial)
 
 def _last_whole(folder):
-    "The last checkpoint that was written to its end; what came after it is removed"
-    while (last := get_last_checkpoint(folder)) and not _read_run(Path(last)/'trainer_state.json'): shutil.rmtree(last)
+    "The last checkpoint that was written to its end and is as it was written; what came after it is removed"
+    while (last := get_last_checkpoint(folder)) and (not _read_run(Path(last)/'trainer_state.json') or _damaged(Path(last))): shutil.rmtree(last)
     return last
+
+def _sums(folder): return {f.name:hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir()) if f.is_file() and f.name!='sums.json'}
+
+def _damaged(checkpoint):
+    "Is a file of a checkpoint not what was written?"
+    said = _read_run(checkpoint/'sums.json')
+    if not said: return False    # a stop came between the checkpoint and its sums
+    there = _sums(checkpoint)
+    bad = [k for k in said if there.get(k)!=said[k]]
+    if bad: warnings.warn(f"{checkpoint/bad[0]} is damaged (its SHA-256 is not what was written): training goes on from before it")
+    return bool(bad)
 
 def _read_run(file):
     "What a run wrote down of itself; {} if nothing can be read"
@@ -570,7 +616,7 @@ def _plain_attention(model, args):
     finally:
         if fused: model.set_attn_implementation('sdpa')
 
-# %% ../nbs/01b_training.ipynb #bd68b8ae
+# %% ../nbs/01b_training.ipynb #a6a5f88d
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
@@ -578,13 +624,43 @@ def _fit(trainer, folder):
     with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args):
         if stop: trainer.add_callback(stop)
         with _main_first(): last = _last_whole(trainer.args.output_dir)
-        trainer.train(resume_from_checkpoint=last)
-    for k in ('forward','_original_forward'): vars(trainer.model).pop(k, None) # accelerate leaves its autocast on the model
+        try: trainer.train(resume_from_checkpoint=last)
+        except pickle.UnpicklingError: raise ValueError(f"{last}: a file of this checkpoint holds more than numbers, which could run code, and is not loaded: remove {Path(last).parent}") from None
+        finally:
+            for k in ('forward','_original_forward'): vars(trainer.model).pop(k, None) # accelerate leaves its autocast on the model
     if stop and stop.signum:
         raise Interrupted(stop.signum, f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}, saved in {folder.partial}; start it again in the same way to go on")
 
-def _step_size(args): return args.train_batch_size*args.gradient_accumulation_steps*_several() # examples a step, of all processes
+# %% ../nbs/01b_training.ipynb #d4f83559
+def _no_memory(e): return isinstance(e, torch.OutOfMemoryError) or isinstance(e, RuntimeError) and "can't allocate memory" in str(e)
 
+def _changing(model): return {k:v.detach().cpu().contiguous() for k,v in [*model.named_parameters(), *model.named_buffers()] if v.requires_grad or k in dict(model.named_buffers())}
+
+def _in_parts(args, parts): # the next finer division of a step into equal parts; None if there is none
+    size = args.per_device_train_batch_size*parts
+    return next((k for k in range(2*parts, size+1) if size%k==0), None)
+
+def _fit_to_memory(make, folder):
+    "Train with the trainer that `make(**fields)` gives, in as many parts a step as memory asks for"
+    trainer,parts = make(),1
+    whole = trainer.args
+    kept = Path(whole.output_dir)/'start.safetensors'
+    with _main_first():
+        if _is_main() and not kept.exists(): save_file(_changing(trainer.model), kept)
+    while True:
+        try:
+            _fit(trainer, folder)
+            return trainer
+        except RuntimeError as e:
+            if not _no_memory(e): raise
+            parts = _in_parts(trainer.args, parts)
+        if parts is None: raise ValueError("one example at a time doesn't fit into memory: cut texts with max_length, or take a smaller model")
+        warnings.warn(f"a batch doesn't fit into memory: {whole.per_device_train_batch_size//parts} examples at a time from here on, {parts} times a step")
+        if not _last_whole(whole.output_dir): trainer.model.load_state_dict(load_file(kept), strict=False)
+        trainer = make(per_device_train_batch_size=whole.per_device_train_batch_size*_several()//parts, gradient_accumulation_steps=whole.gradient_accumulation_steps*parts,
+                       per_device_eval_batch_size=max(1, whole.per_device_eval_batch_size//parts))
+
+# %% ../nbs/01b_training.ipynb #9106e064
 def _epochs(args, n): # how many are begun
     return int(np.ceil(args.max_steps*_step_size(args)/n if args.max_steps>0 else args.num_train_epochs))
 
@@ -609,16 +685,16 @@ def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=1
     with _main_first(): answers,combine = _teaching(teacher, task, extra, views, max_length, args.device) if teacher is not None else (None,None)
     data = _train_set(model, task, extra, views, max_length)
     with folder.work() as work:
-        args = training_arguments(task, n, work, **(training_args or {}))
-        trainer = KDTrainer(model, args, task, data, answers, combine, teacher, views=views, max_length=max_length, callbacks=list(callbacks), **kd)
-        _fit(trainer, folder)
+        make = lambda **fields: KDTrainer(model, training_arguments(task, n, work, **{**(training_args or {}), **fields}), task, data, answers, combine, teacher,
+                                          views=views, max_length=max_length, callbacks=list(callbacks), **kd)
+        trainer = _fit_to_memory(make, folder)
         model.eval().new_head = False
         if finish: model = finish(model)
         done = Trained(model, {}, trainer.state.log_history, 0, trainer.state.global_step)
         if not output_dir: done.metrics = _metrics(model, task, max_length)
         elif _is_main(): done.metrics = _saved_metrics(done, task, folder, max_length)
         done.seconds = folder.spent+time.time()-start
-        if output_dir and _is_main(): done = _save(done, task, folder, key, kd, args)
+        if output_dir and _is_main(): done = _save(done, task, folder, key, kd, trainer.args)
     return done if _is_main() or not output_dir else folder.load(task)
 
 def _saved_metrics(done, task, folder, max_length):
@@ -631,7 +707,7 @@ def _save(done, task, folder, teacher, kd, args):
     kept = dict(format=1, key=folder.key, task=task.name, teacher=teacher, kd={k:str(v) if callable(v) else v for k,v in kd.items()},
                 learning_rate=args.learning_rate, epochs=args.num_train_epochs, batch_size=_step_size(args), seed=args.seed,
                 metrics=done.metrics, history=done.history, seconds=done.seconds, steps=done.steps)
-    save_model(done.model, folder.path, files={'metrics.json':json.dumps(kept, indent=1)})
+    save_model(done.model, folder.path, files={'metrics.json':lambda new: json.dumps(kept | dict(sha256=weight_sums(new)), indent=1)})
     return folder.load(task)
 
 def _code(f): # a function of the user's own: what it does, not only what it is called

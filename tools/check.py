@@ -1,7 +1,7 @@
 """Every check that `make test` runs: `python tools/check.py [NAME...]` (no name: all; see `--list`)
 
 Each function marked `@check` is one check; it raises `Failed` with what to mend. Each notebook counts as one more."""
-import ast, base64, hashlib, json, os, re, shutil, subprocess, sys, tempfile, time
+import ast, base64, hashlib, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
@@ -282,16 +282,29 @@ def runs(src):
     if 'nbdev_export(' in src or re.sub(r'^\s*#.*$', '', src, flags=re.M).strip()=='': return False
     return not any(w.split()[0] in flags or re.fullmatch(r'eval:\s*false', w, re.I) for w in words)
 
+FORKS = multiprocessing.get_context('forkserver')
+
+def test_one(nb, log):
+    "What `nbdev_test` does with a notebook; what it prints goes into a file"
+    from nbdev.test import test_nb
+    with open(log, 'wb') as f: [os.dup2(f.fileno(), fd) for fd in (1, 2)]
+    passed, _ = test_nb(nb, skip_flags=CFG['tst_flags'].split(), basepath=ROOT)
+    sys.exit(not passed)
+
 def run_notebook(nb):
     "Run one notebook's default cells in a process of its own: (seconds, None or what went wrong)"
-    start = time.perf_counter()
-    try:
-        if not any(map(runs, code(nb))): raise Failed('no cell of it runs')
-        out = sh(BIN/'nbdev_test', '--path', nb, '--do_print')
-        if 'Success.' not in out: raise Failed('nbdev_test ran nothing\n'+out)
-        err = None
-    except Failed as e: err = str(e)
-    return time.perf_counter()-start, err
+    start, err = time.perf_counter(), None
+    with tempfile.TemporaryDirectory() as tmp:
+        log = Path(tmp)/'log'
+        p = FORKS.Process(target=test_one, args=(nb, log))
+        p.start()
+        p.join(NB_SECONDS)
+        if p.is_alive():
+            p.terminate(); p.join(5); p.kill()
+            err = f'took more than {NB_SECONDS} s\n'
+        elif p.exitcode: err = f'exit {p.exitcode}\n'
+        if err and log.exists(): err += log.read_text(errors='replace')
+    return time.perf_counter()-start, err if any(map(runs, code(nb))) else 'no cell of it runs'
 
 # --- running them ---
 
@@ -317,6 +330,8 @@ def run_together(names, nbs):
 
 def main(names):
     os.chdir(ROOT)
+    os.environ.clear(); os.environ.update(ENV)
+    FORKS.set_forkserver_preload(['preload'])
     if names==['--list']: return print(*CHECKS, *map(rel, notebooks()), sep='\n')
     if unknown := [n for n in names if n not in CHECKS and n not in map(rel, notebooks())]: sys.exit(f'no check or notebook is called {unknown[0]}: see tools/check.py --list')
     start = time.perf_counter()

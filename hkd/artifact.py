@@ -6,7 +6,7 @@
 __all__ = ['LEVELS', 'BLOCK', 'GROUP', 'encode', 'decode', 'compress', 'drift', 'is_artifact', 'save_compressed',
            'artifact_bytes', 'read_manifest', 'find_artifact', 'load_compressed', 'OnnxModel', 'export_onnx']
 
-# %% ../nbs/05a_artifact.ipynb #7823d4b0
+# %% ../nbs/05a_artifact.ipynb #1fa8574c
 import hashlib, json, logging, math, os, re, shutil, tempfile, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,8 @@ from torch import nn
 from torch.nn import functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from . import __version__
 from .masks import apply_masks, mask_sparsity, remove_masks
 from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, load_model, modality_of, models_dir, processor_of, _hub_answers

@@ -7,7 +7,7 @@ __all__ = ['app', 'Model', 'TaskArg', 'Output', 'Epochs', 'Lr', 'Batch', 'Seed',
            'Labels', 'Metric', 'Engine', 'Json', 'OWN', 'Runs', 'BENCH', 'GUIDE', 'run', 'report', 'demo', 'recipes',
            'finetune', 'distill', 'evaluate', 'predict', 'bench', 'export', 'push', 'main']
 
-# %% ../nbs/08_cli.ipynb #32f65196
+# %% ../nbs/08_cli.ipynb #f47e6470
 import json, os, re, shlex, sys, traceback
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
+try: from typer import TyperException as WrongWord
+except ImportError: from click import ClickException as WrongWord   # typer before 0.27 leaves it to click
 
 # %% ../nbs/08_cli.ipynb #093ee6c5
 class _Stopped(Exception): pass
@@ -486,7 +488,7 @@ hkd --install-completion teaches your shell. Mistakes are told in one line, with
 
 def _completes(): return any(k.startswith('_HKD_COMPLETE') for k in os.environ)   # the shell asks what may come next
 
-# %% ../nbs/08_cli.ipynb #2dda230f
+# %% ../nbs/08_cli.ipynb #dc6ec582
 def main(
     argv:list=None, # the words after `hkd`; None: those of this process
 )->int:             # 0 done, 1 a failure, 2 bad input, 130 or 143 stopped
@@ -494,7 +496,7 @@ def main(
     argv = _spread(sys.argv[1:] if argv is None else [str(a) for a in argv])
     _words[:] = argv
     try: return (app(args=argv, prog_name='hkd', standalone_mode=False) if argv or _completes() else print(GUIDE)) or 0
-    except typer.TyperException as e: return _usage(e, argv)
+    except WrongWord as e: return _usage(e, argv)
     except _Stopped as e: return _fail(e.args[1], e.args[0])
     except KeyboardInterrupt: return _fail(130, 'stopped')
     except BrokenPipeError: return _fail(1, 'the reader of the output went away')

@@ -9,7 +9,7 @@ __all__ = ['models_dir', 'find_model', 'modality_of', 'load_processor', 'process
            'resize_positions', 'unk_rate', 'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears',
            'class_for']
 
-# %% ../nbs/00a_models.ipynb #b7ce953f
+# %% ../nbs/00a_models.ipynb #f8664f3a
 import bisect, copy, functools, hashlib, json, logging, operator, os, re, shutil, socket, tempfile
 from collections import Counter
 from contextlib import contextmanager
@@ -24,7 +24,8 @@ from huggingface_hub import constants
 from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from tokenizers import Tokenizer
-from transformers import (AutoConfig, AutoImageProcessor, AutoModelForImageClassification, AutoModelForSequenceClassification,
+from transformers.models.auto.image_processing_auto import AutoImageProcessor   # from its own module: before 5.23 the shorter way wants torchvision
+from transformers import (AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification,
                           AutoTokenizer, PreTrainedConfig, PreTrainedModel)
 from transformers.models.auto.modeling_auto import (MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as IMAGE_TYPES,
                                                     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as TEXT_TYPES)

@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo spine methods hybrid ladders test slow export clean-nbs colab readme prepare docs preview clean
+.PHONY: help install demo spine methods hybrid ladders test torture slow export clean-nbs colab readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -48,6 +48,9 @@ ladders: $(STAMP) ## three seeds of a ladder of students on SST-2, into nbs/resu
 
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py
+
+torture: $(STAMP) ## kill both demo recipes at random moments, 30 rounds each (an hour)
+	@$(BIN)/python tools/torture.py
 
 slow: $(STAMP) ## run the notebooks with their `slow` cells
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(BIN)/nbdev_test --flags slow --n_workers 1 --do_print --timing

@@ -26,7 +26,7 @@ class _Commands(TyperGroup):
         try: return super().invoke(ctx)
         except KeyboardInterrupt as e: raise _Stopped(str(e) or 'stopped', getattr(e, 'code', 130)) from None
 
-# %% ../nbs/08_cli.ipynb #fea24df4
+# %% ../nbs/08_cli.ipynb #c9abb06d
 app = typer.Typer(name='hkd', cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', context_settings=dict(help_option_names=['-h','--help']),
                   epilog="Start with [bold]hkd demo[/bold]. Each command has its own help: [bold]hkd distill --help[/bold].")
 
@@ -39,7 +39,7 @@ Batch   = Annotated[int, Option(help="Examples a step.")]
 Seed    = Annotated[int, Option(help="Fixes everything that is drawn at random.", min=0)]
 Length  = Annotated[int, Option(help="Tokens a text is cut to.", min=4)]
 Views   = Annotated[int, Option(help="Augmented views of an image, one an epoch in turn; 0: none.")]
-Set     = Annotated[list[str], Option('--set', metavar='FIELD=VALUE', help="Any other field of transformers' TrainingArguments; may be repeated.")]
+Set     = Annotated[list[str], Option('--set', metavar='FIELD=VALUE', help="Any other field of transformers' TrainingArguments, such as report_to=tensorboard; may be repeated.")]
 Columns = Annotated[str, Option(help="A table's input columns, comma between two.", show_default=False)]
 Label   = Annotated[str, Option(help="A table's label column.", show_default=False)]
 Labels  = Annotated[str, Option(help="Label names in order, comma between.", show_default=False)]
@@ -396,7 +396,7 @@ def predict(
     inputs = _inputs(items, modality_of(model.config), columns)
     _show([dict(input=' | '.join(x) if isinstance(x, tuple) else str(x), **p) for x,p in zip(inputs, training.predict(model, inputs))], as_json)
 
-# %% ../nbs/08_cli.ipynb #f3a31355
+# %% ../nbs/08_cli.ipynb #0b2c48b1
 @app.command(epilog="Example: hkd bench runs/demo-text/artifact --engine torch --engine onnx")
 def bench(
     model:Model,
@@ -408,6 +408,7 @@ def bench(
 ):
     "Measure a model's or artifact's size, memory and speed on this machine."
     from hkd.report import ENGINES, _artifact, bench
+    _said(f"measuring {model}, which takes some seconds an engine", as_json)
     rows = bench(model, engine or (ENGINES if _artifact(model) else ['torch']), task and _task(task), batch_size=batch_size, length=length)
     ran = [r for r in rows if 'note' not in r]
     how = ', '.join(f'{k} {v}' for k in ('device','threads','batch_size','length') if (v := ran[0].get(k)) is not None).replace('_size', '').replace('length', 'tokens')
@@ -427,6 +428,7 @@ def export(
 ):
     "Write a model or artifact in another format, checked against PyTorch."
     from hkd.artifact import export_onnx
+    _said(f"writing {model} as ONNX, and comparing it with PyTorch", as_json)
     done = export_onnx(model, output or Path(f'{model.rstrip("/")}-onnx'))
     _show([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'largest change of a logit':f"{f['largest']:.1g}", 'typical logit':f"{f['size']:.2g}", 'same answers, %':100*f['agree']} for f in done.values()], as_json)
 

@@ -11,23 +11,19 @@ RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
 LADDERS = dict(bert='sst2-ladder', vit='beans-ladder')
 PAIR = dict(bert=('teacher', 'kd3'), vit=('teacher', 'kd3-224'))  # whose differences the pages show
 TOGETHER = dict(bert=('teacher', 'teacher-1', 'reader'), vit=())  # heard as one, in all combinations
-# What was tried, on one seed: (what, the stage that shows it, settings of the recipe)
+# What was tried, on one seed: (what, the recipe, the stage that shows it, settings)
 TRIED = dict(
-    bert=[('3 layers: 0, 1, 2 instead of 0, 2, 5, one epoch alone', 'alone3', ('start3.layers=[0,1,2]', 'alone3.epochs=1')),
-          ('3 layers: 0, 2, 5, one epoch alone', 'alone3', ('alone3.epochs=1',)),
-          ('3 layers: temperature 4, the teacher weighs .9', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
-          ('3 layers: the same and 60,000 perturbed training texts', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862')),
-          ('4 layers: reviews heard from teacher and teacher-1 at temperature 2', 'transfer4', ("transfer4.teacher=['teacher','teacher-1']", 'transfer4.T=2', 'transfer4.steps=2490'))],
-    vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'kd3', ('start3.layers=[0,6,11]',)),
-         ('3 layers: temperature 2', 'kd3', ('kd3.T=2',)),
-         ('3 layers: 4 views instead of 16', 'kd3', ('kd3.views=4',)),
-         ('3 layers: twice the steps', 'kd3', ('kd3.steps=1200',)),
-         ('3 layers, 224 pixels: the first 600 steps at 112', 'kd3-224', ('start3-224.model=kd3', 'start3-224.layers=3', 'kd3-224.lr=2.5e-4')),
-         ('12 layers: the labels weigh as much as the teacher', 'kd12', ('kd12.alpha=.5',))])
+    bert=[('3 layers: temperature 4, the teacher weighs .9', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
+          ('3 layers: the same and 60,000 perturbed training texts', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862')),
+          ('4 layers: 100,000 reviews heard from both teachers, T 2', 'sst2-transfer', 'transfer4', ("transfer4.teacher=['teacher','teacher-1']", 'transfer4.T=2', 'transfer4.steps=2490'))],
+    vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'beans-ladder', 'kd3', ('start3.layers=[0,6,11]',)),
+         ('3 layers: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3', ('kd3.T=2', 'kd3.alpha=.5')),
+         ('3 layers: 4 views instead of 16', 'beans-ladder', 'kd3', ('kd3.views=4',)),
+         ('3 layers at 224: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3-224', ('kd3-224.T=2', 'kd3-224.alpha=.5'))])
 
 def recipe(name):
     from hkd.recipe import read_recipe
-    return read_recipe(HERE/'recipes'/f'{LADDERS[name]}.toml')
+    return read_recipe(HERE/'recipes'/f'{LADDERS.get(name, name)}.toml')
 
 
 # What was tried
@@ -52,10 +48,10 @@ def tried(name):
     from hkd.pipeline import _train
     from hkd.data import load_task
     from hkd.recipe import changed, folder
-    base, out = recipe(name), []
-    task = load_task(base.task, **base.data)
-    for i, (what, stage, settings) in enumerate(TRIED[name]):
-        r = replace(only(changed(base, *settings), stage), name=f'{base.name}-try', seeds=[0])
+    task, out = load_task(recipe(name).task, **recipe(name).data), []
+    for i, (what, of, stage, settings) in enumerate(TRIED[name]):
+        base = recipe(of)
+        r = replace(only(changed(base, *settings), stage), name=f'{LADDERS[name]}-try', seeds=[0])
         where = RUNS/r.name/str(i)
         take_over(r, base, where)
         _train(r, task, where, print)

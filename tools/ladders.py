@@ -18,8 +18,7 @@ TRIED = dict(
           ('4 layers: 100,000 reviews heard from both teachers, T 2', 'sst2-transfer', 'transfer4', ("transfer4.teacher=['teacher','teacher-1']", 'transfer4.T=2', 'transfer4.steps=2490'))],
     vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'beans-ladder', 'kd3', ('start3.layers=[0,6,11]',)),
          ('3 layers: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3', ('kd3.T=2', 'kd3.alpha=.5')),
-         ('3 layers: 4 views instead of 16', 'beans-ladder', 'kd3', ('kd3.views=4',)),
-         ('3 layers at 224: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3-224', ('kd3-224.T=2', 'kd3-224.alpha=.5'))])
+         ('3 layers: 4 views instead of 16', 'beans-ladder', 'kd3', ('kd3.views=4',))])
 
 def recipe(name):
     from hkd.recipe import read_recipe

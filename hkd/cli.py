@@ -396,7 +396,7 @@ def predict(
     inputs = _inputs(items, modality_of(model.config), columns)
     _show([dict(input=' | '.join(x) if isinstance(x, tuple) else str(x), **p) for x,p in zip(inputs, training.predict(model, inputs))], as_json)
 
-# %% ../nbs/08_cli.ipynb #0b2c48b1
+# %% ../nbs/08_cli.ipynb #b0df014c
 @app.command(epilog="Example: hkd bench runs/demo-text/artifact --engine torch --engine onnx")
 def bench(
     model:Model,
@@ -407,8 +407,10 @@ def bench(
     as_json:Json=False,
 ):
     "Measure a model's or artifact's size, memory and speed on this machine."
+    from hkd.models import find_model
     from hkd.report import ENGINES, _artifact, bench
-    _said(f"measuring {model}, which takes some seconds an engine", as_json)
+    whole = _artifact(model) or find_model(model)   # refuses what isn't there
+    _said(f"measuring {whole}, which takes some seconds an engine", as_json)
     rows = bench(model, engine or (ENGINES if _artifact(model) else ['torch']), task and _task(task), batch_size=batch_size, length=length)
     ran = [r for r in rows if 'note' not in r]
     how = ', '.join(f'{k} {v}' for k in ('device','threads','batch_size','length') if (v := ran[0].get(k)) is not None).replace('_size', '').replace('length', 'tokens')
@@ -428,7 +430,6 @@ def export(
 ):
     "Write a model or artifact in another format, checked against PyTorch."
     from hkd.artifact import export_onnx
-    _said(f"writing {model} as ONNX, and comparing it with PyTorch", as_json)
     done = export_onnx(model, output or Path(f'{model.rstrip("/")}-onnx'))
     _show([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'largest change of a logit':f"{f['largest']:.1g}", 'typical logit':f"{f['size']:.2g}", 'same answers, %':100*f['agree']} for f in done.values()], as_json)
 

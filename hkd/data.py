@@ -10,8 +10,8 @@ __all__ = ['SPLITS', 'METRICS', 'REGRESSION', 'TABLES', 'LABEL_NAMES', 'ID_NAMES
            'encode_labels', 'make_task', 'shared_contents', 'data_dir', 'load_task', 'load_transfer', 'perturbed',
            'find_transfer', 'demo_sentences', 'demo_tokenizer', 'demo_leaves', 'demo_config', 'demo_task']
 
-# %% ../nbs/00_data.ipynb #ab50f68c
-import csv, gzip, hashlib, io, json, os, random, re, sys, unicodedata, warnings
+# %% ../nbs/00_data.ipynb #4a63730c
+import csv, functools, gzip, hashlib, io, json, os, random, re, sys, unicodedata, warnings
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -823,10 +823,13 @@ def demo_leaves(
     names = ['healthy', 'rust', 'spot']
     return [(_draw_leaf(np.random.RandomState([seed, i]), names[i%3]), names[i%3]) for i in range(n)]
 
-# %% ../nbs/00_data.ipynb #d672ff17
+# %% ../nbs/00_data.ipynb #1c7d294b
 DEMO_SIZES = dict(text=dict(train=3000, select=300, validation=500, test=500), image=dict(train=800, select=150, validation=300, test=300))
 
 def _webp(im): f = io.BytesIO(); im.save(f, 'WEBP', lossless=True, quality=100); return f.getvalue()
+
+@functools.lru_cache(maxsize=2)
+def _leaf_files(n, seed): return tuple((_webp(x), y) for x,y in demo_leaves(n, seed))   # drawn once a process
 
 # %% ../nbs/00_data.ipynb #c4547492
 _demo_shapes = dict(text=dict(teacher=(2, 96), student=(2, 32)), image=dict(teacher=(3, 64), student=(1, 32)))   # layers, hidden size
@@ -856,7 +859,7 @@ def _slips(labels, share, seed):
     rng,classes = np.random.RandomState([seed, 7]), sorted(set(labels))
     return [_pick(rng, [c for c in classes if c!=y]) if rng.rand()<share else y for y in labels]
 
-# %% ../nbs/00_data.ipynb #beed078c
+# %% ../nbs/00_data.ipynb #2d0460f8
 def demo_task(
     modality:str='text', # 'text': reviews from a small grammar; 'image': drawn leaves
     seed:int=0,          # another seed, other examples
@@ -864,10 +867,10 @@ def demo_task(
     "A small task made on the spot: no network, no files, the same everywhere"
     if modality not in DEMO_SIZES: raise ValueError(f"unknown demo task {modality!r}; there are 'text' and 'image'")
     sizes = DEMO_SIZES[modality]
-    stream,parts = iter(globals()[{'text':'demo_sentences','image':'demo_leaves'}[modality]](sum(sizes.values()), seed)), {}
+    stream,parts = iter((demo_sentences if modality=='text' else _leaf_files)(sum(sizes.values()), seed)), {}
     column = dict(text='sentence', image='image')[modality]
     for s,n in sizes.items():
         xs,ys = zip(*[next(stream) for _ in range(n)])
         if s=='train': ys = _slips(ys, DEMO_SLIPS[modality], seed)
-        parts[s] = ({column: [dict(bytes=_webp(x), path=None) for x in xs] if modality=='image' else list(xs)}, list(ys), f'demo-{modality} [{s}]')
+        parts[s] = ({column: [dict(bytes=x, path=None) for x in xs] if modality=='image' else list(xs)}, list(ys), f'demo-{modality} [{s}]')
     return make_task(f'demo-{modality}', modality, (column,), parts, augment=dict(vflip=True) if modality=='image' else None)

@@ -129,7 +129,7 @@ def owner_stands_alone():
     names = re.compile('|'.join(re.escape(CFG[k].split('://')[-1]) for k in ('git_url','doc_host'))+'|'+re.escape(f"{CFG['user']}/{CFG['repo']}"))
     made = {'settings.ini', 'README.md', f"{CFG['lib_path']}/_modidx.py"}
     text = {rel(p): p.read_text(encoding='utf-8', errors='ignore') for p in files() if rel(p) not in made}
-    for nb in notebooks(): text[rel(nb)] = text[rel(nb)].replace(colab.badge(nb.name), '').replace(f"git clone -q --depth 1 {CFG['git_url']};", '')
+    for nb in notebooks(): text[rel(nb)] = '\n'.join(''.join(c['source']) for c in cells(nb)).replace(colab.badge(nb.name), '').replace(f"git clone -q --depth 1 {CFG['git_url']};", '')
     if bad := [k for k,v in text.items() if names.search(v)]: raise Failed('write %(user)s, %(repo)s or %(git_url)s instead, in '+', '.join(bad))
 
 @check

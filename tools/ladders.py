@@ -58,7 +58,7 @@ def tried(name):
         out.append(dict(what=what, stage=stage, settings=list(settings), steps=m['steps'], seconds=m['seconds'], select=m['metrics']['select']))
     return out
 
-def chosen(r):
+def on_select(r):
     "Accuracy on select of each trained stage, seed by seed"
     from hkd.recipe import folder, plan
     out = {}
@@ -143,7 +143,7 @@ def main(name):
     if name == 'vit':
         rec.data['rows'] += pooled(rec)
         draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
-    rec.data |= dict(tried=tried(name), select=chosen(r), together=together(r, task, TOGETHER[name]), answers=said, differences=found)
+    rec.data |= dict(tried=tried(name), select=on_select(r), together=together(r, task, TOGETHER[name]), answers=said, differences=found)
     print(save_results(rec, RESULTS/f'{name}.json'))
 
 if __name__ == '__main__':

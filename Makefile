@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo spine methods hybrid ladders test torture slow export clean-nbs colab readme prepare docs preview clean
+.PHONY: help install demo spine methods hybrid ladders bench test torture slow export clean-nbs colab readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -45,6 +45,9 @@ hybrid: $(STAMP) ## the whole hybrid on real SST-2 and Beans, into nbs/results/ 
 
 ladders: $(STAMP) ## three seeds of a ladder of students on SST-2, into nbs/results/bert.json (many hours)
 	@HF_HUB_OFFLINE=1 $(BIN)/python tools/ladders.py
+
+bench: $(STAMP) ## how fast training and artifacts are, into nbs/results/bench.json (20 minutes on an idle machine)
+	@HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/bench.py
 
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py

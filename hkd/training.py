@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np, torch
+import numpy as np, pyarrow.compute as pc, torch
 from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
@@ -616,6 +616,38 @@ def _plain_attention(model, args):
     finally:
         if fused: model.set_attn_implementation('sdpa')
 
+# %% ../nbs/01b_training.ipynb #5fef5f6a
+_LARGE = 2**22    # weights of a table that is worth the trouble
+
+def _ids(data): # token ids that occur in a prepared split
+    return np.unique(np.concatenate([pc.unique(pc.list_flatten(b)).to_numpy() for b in data.with_format('arrow')[:]['input_ids'].chunks])) if len(data) else []
+
+def _table(model, args):
+    "A model's word embeddings, if they are large, trained, and by an optimizer that leaves alone what has no gradient"
+    if not str(args.optim).split('.')[-1].lower().startswith(('adamw_torch','sgd')): return None
+    table = model.get_input_embeddings()
+    return table if isinstance(table, nn.Embedding) and table.weight.requires_grad and table.weight.numel()>_LARGE and model.get_output_embeddings() is None else None
+
+@contextmanager
+def _used_rows(model, args, parts):
+    "Inside, the word embeddings have only the rows that some example of `parts` uses, and one more"
+    table = _table(model, args) if parts else None   # images have none
+    used = np.unique(np.concatenate([[model.config.pad_token_id or 0], *map(_ids, parts)])) if table is not None else []
+    if table is None or len(used)>.8*len(table.weight) or table.padding_idx not in (None, 0, 1): yield; return
+    whole = table.weight.detach()
+    idle = whole.norm(dim=1).index_fill(0, torch.tensor(used, device=whole.device), -1).argmax().item()
+    keep = torch.tensor(np.union1d([0, 1, *used], [idle]), device=whole.device)
+    row = torch.zeros(len(whole), dtype=torch.long, device=whole.device).index_copy(0, keep, torch.arange(len(keep), device=whole.device))
+    hook = table.register_forward_pre_hook(lambda _, ids: (row.to(ids[0].device)[ids[0]],))
+    def fill(weight): table.weight,table.num_embeddings,model.config.vocab_size = nn.Parameter(weight),len(weight),len(weight)
+    fill(whole[keep])
+    try: yield
+    finally:
+        hook.remove()
+        few,mine = table.weight.detach().to(whole.device), row[idle]
+        whole.mul_(few[mine].dot(whole[idle])/whole[idle].dot(whole[idle]).clamp(min=1e-12)).index_copy_(0, keep, few)
+        fill(whole.to(table.weight.device))
+
 # %% ../nbs/01b_training.ipynb #a6a5f88d
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
@@ -687,7 +719,8 @@ def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=1
     with folder.work() as work:
         make = lambda **fields: KDTrainer(model, training_arguments(task, n, work, **{**(training_args or {}), **fields}), task, data, answers, combine, teacher,
                                           views=views, max_length=max_length, callbacks=list(callbacks), **kd)
-        trainer = _fit_to_memory(make, folder)
+        reads = [*data.parts, prepare(task, 'select', processor_of(model), max_length)] if task.modality=='text' else []
+        with _used_rows(model, args, reads): trainer = _fit_to_memory(make, folder)
         model.eval().new_head = False
         if finish: model = finish(model)
         done = Trained(model, {}, trainer.state.log_history, 0, trainer.state.global_step)

@@ -1,0 +1,90 @@
+"""What grows with the data and with the teachers: peak memory of a run on 100 and on 67,000 examples, under one and under four teachers, and the time of an epoch.
+
+Each memory is that of a process of its own: `python benchmarks/growth.py memory 100 0` prints the peak in MB after so many examples under so many teachers.
+"""
+import json, os, statistics, subprocess, sys, tempfile, time
+from dataclasses import replace
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+STEPS = 8
+BASE = dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072, vocab_size=30522)
+
+def sentences(start, end):
+    "Different texts of a dozen words, with labels"
+    words = 'film plot cast ending music script pacing dialogue hero camera'.split()
+    return [f"the {words[i%10]} of number {i} is {('dull', 'fine')[i%2]} , and so is its {words[i//10%10]}" for i in range(start, end)], [('negative', 'positive')[i%2] for i in range(start, end)]
+
+def big_task(n):
+    "n examples to train on, and 40 to select and to report by"
+    from hkd.data import make_task
+    cuts = dict(train=(80, 80+n), select=(0, 40), validation=(40, 80))
+    return make_task(f'{n} sentences', 'text', ('sentence',), {s: (dict(sentence=x), y, s) for s, c in cuts.items() for x, y in [sentences(*c)]})
+
+def peak(n, teachers):
+    "Peak memory of this process after a few steps on n examples under so many teachers of BERT-base's shape"
+    from hkd.data import demo_config, demo_tokenizer
+    from hkd.models import model_from_config, save_model
+    from hkd.report import _resident
+    from hkd.training import Teachers, distill, finetune
+    from transformers import BertConfig
+    import hkd.training as training
+    training.check_teacher = lambda *args: None    # these know nothing
+    task, tok = big_task(n), demo_tokenizer()
+    student = model_from_config(demo_config('text', 'student'), task, tok)
+    few = dict(max_steps=STEPS, bf16=False, eval_strategy='no', save_strategy='no')
+    if not teachers: finetune(student, task, **few)
+    else: distill(student, Teachers([Path(os.environ['HKD_TEACHERS'])/str(i) for i in range(teachers)]), task, **few)
+    return _resident()
+
+def in_a_process(n, teachers, folder):
+    env = {**os.environ, 'PYTHONPATH': str(HERE), 'HKD_CACHE': f'{folder}/cache-{n}-{teachers}', 'HKD_TEACHERS': str(folder)}
+    done = subprocess.run([sys.executable, __file__, 'memory', str(n), str(teachers)], capture_output=True, text=True, env=env)
+    if done.returncode: sys.exit(done.stderr)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+def make_teachers(folder, k):
+    from transformers import BertConfig
+    from hkd.data import demo_tokenizer
+    from hkd.models import model_from_config, save_model
+    for i in range(k): save_model(model_from_config(BertConfig(**BASE), big_task(100), demo_tokenizer(), seed=i), Path(folder)/str(i))
+
+def epoch_seconds(sizes=(960, 1920, 3840), rounds=3):
+    "Seconds of a second epoch, teacher's answers kept, of the same 960 sentences taken once, twice, four times"
+    from transformers import BertConfig, TrainerCallback
+    from hkd.data import demo_tokenizer, prepare
+    from hkd.models import model_from_config
+    from hkd.training import Answers, KDTrainer, TrainSet, training_arguments
+    import numpy as np
+    class Clock(TrainerCallback):
+        def on_train_begin(self, *args, **kw): self.start = time.perf_counter()
+        def on_train_end(self, *args, **kw): self.seconds = time.perf_counter()-self.start
+    task, tok = big_task(sizes[0]), demo_tokenizer()
+    part = prepare(task, 'train', tok)
+    def seconds(k):
+        student = model_from_config(BertConfig(vocab_size=len(tok), hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512), task, tok)
+        data, clock = TrainSet([part]*k), Clock()
+        answers = Answers([[np.zeros((len(part), 2), np.float32)]*k])
+        with tempfile.TemporaryDirectory() as d:
+            args = training_arguments(task, len(data), d, num_train_epochs=1, bf16=False, eval_strategy='no', save_strategy='no', disable_tqdm=True, logging_steps=10**6)
+            KDTrainer(student, args, task, data, answers, alpha=.9, callbacks=[clock]).train()
+        return clock.seconds
+    seconds(1)
+    return {n: statistics.median(times) for n, times in zip(sizes, zip(*[[seconds(n//sizes[0]) for n in sizes] for _ in range(rounds)]))}
+
+def measure(most=67_000, say=lambda text: print(text, file=sys.stderr, flush=True)):
+    with tempfile.TemporaryDirectory() as folder:
+        say('growth: memory by examples')
+        by_examples = {n: in_a_process(n, 0, folder) for n in (100, most)}
+        say('growth: memory by teachers')
+        make_teachers(folder, 4)
+        by_teachers = {k: in_a_process(100, k, folder) for k in (1, 4)}
+    say('growth: time of an epoch')
+    times = epoch_seconds()
+    per = {n: 1000*s/n for n, s in times.items()}
+    return dict(memory_mb_by_examples=by_examples, memory_mb_by_teachers=by_teachers, epoch_seconds=times, ms_an_example=per,
+                ratios=dict(more_mb_for_examples=by_examples[most]-by_examples[100], more_mb_for_teachers=by_teachers[4]-by_teachers[1], spread_of_ms_an_example=max(per.values())/min(per.values())-1))
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['memory']: print(json.dumps(peak(*map(int, sys.argv[2:]))))
+    else: print(json.dumps(measure(), indent=1))

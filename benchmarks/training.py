@@ -4,7 +4,7 @@
 """
 import argparse, gc, io, os, shutil, subprocess, sys, tempfile, time, types, warnings
 from collections import namedtuple
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from importlib import import_module, metadata
@@ -157,8 +157,8 @@ def boxed(w, m, tmp, rows, bf16=False):
         batch = {k: v.to(DEVICE) for k, v in batch.items()}
         box.post_forward_process(loss=box.forward_process(batch, targets=batch['labels']))
 
-def ours(w, m, tmp, teacher=True, cold=False):
-    "hkd's own `distill` and `finetune`, without the check of the teacher, whose head is new, and without final metrics"
+def ours(w, m, tmp, teacher=True, cold=False, off=()):
+    "hkd's own `distill` and `finetune`, without the check of the teacher, whose head is new, and without final metrics; `off` names what hkd is to do without"
     kw = dict(num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=LR, eval_strategy='no', save_strategy='no', logging_steps=500, disable_tqdm=True)
     used, spent = training._used_rows, 0
     if cold:
@@ -167,7 +167,9 @@ def ours(w, m, tmp, teacher=True, cold=False):
         training.teacher_logits(w.teacher, w.task, max_length=LENGTH)   # with tokenising, hashing and writing
         spent = time.perf_counter()-begin
     # A few examples use few words: the student keeps those of the whole task, as in a run on all of it.
-    with patch.multiple(training, check_teacher=lambda *_: None, _metrics=lambda *_: {}, _used_rows=lambda m, args, parts: used(m, args, w.whole)):
+    plain = {name: lambda *_: nullcontext() for name in ('_used_rows', '_plain_attention') if name in off}
+    lengths = patch.object(training.TrainSet, 'lengths', None) if 'lengths' in off else nullcontext()
+    with lengths, patch.multiple(training, **dict(check_teacher=lambda *_: None, _metrics=lambda *_: {}, _used_rows=lambda m, args, parts: used(m, args, w.whole)) | plain):
         if teacher: training.distill(m, w.teacher, w.task, alpha=ALPHA, T=T, max_length=LENGTH, **kw)
         else: training.finetune(m, w.task, max_length=LENGTH, **kw)
     return spent
@@ -182,8 +184,11 @@ CONTENDERS = dict(
     d2=Contender('TextBrewer, tuned', partial(brewed, rows='dynamic', bf16=BF16), 'textbrewer', BF16, f'd with dynamic padding, in {_bf16}'),
     e=Contender('torchdistill', partial(boxed, rows='dynamic'), 'torchdistill', False, 'DistillationBox as its GLUE example has it, which pads dynamically, float32'),
     e2=Contender('torchdistill, tuned', partial(boxed, rows='dynamic', bf16=BF16), 'torchdistill', BF16, f'e in {_bf16}'),
+    c1=Contender("c, teacher's answers kept", partial(ours, off=('lengths', '_used_rows', '_plain_attention')), None, BF16, "g without what c2, c3 and g add"),
+    c2=Contender('c1, grouped by length', partial(ours, off=('_used_rows', '_plain_attention')), None, BF16, 'texts of like length meet in a batch'),
+    c3=Contender('c2, only the rows in use', partial(ours, off=('_plain_attention',)), None, BF16, "the word embeddings have the rows that the task's texts use"),
     f=Contender('hkd, first epoch', partial(ours, cold=True), None, BF16, "the teacher's answers are computed, tokenised for, hashed and kept, in the time"),
-    g=Contender('hkd, later epochs', ours, None, BF16, "the teacher's answers are read from the cache"),
+    g=Contender('hkd, later epochs', ours, None, BF16, "c3 with attention by its formula: the teacher's answers are read from the cache"),
     h=Contender('hkd, no teacher', partial(ours, teacher=False), None, BF16, 'plain fine-tuning'))
 
 def run(key, w):
@@ -223,6 +228,24 @@ def same_loss(base, keys):
         if abs(first[0]/out[k][1]-1) > (.02 if CONTENDERS[k].bf16 else 1e-3): raise ValueError(f'{k}: the first loss is {first[0]:.4f} instead of {out[k][1]:.4f}: the contenders do not train alike')
     return out
 
+# Where the time goes
+
+GROUPS = {'matrix products': ('mm', 'addmm', 'bmm', 'scaled_dot_product', 'linear'), 'filling, clipping and updating weights': ('fill_', 'zero_', 'adamw', 'vector_norm', 'embedding_dense_backward', 'foreach'),
+          'element by element': ('gelu', 'dropout', 'bernoulli', 'softmax', 'layer_norm', 'copy_', 'mul', 'add', 'div', 'sum', 'where', 'native', 'cat', 'tanh', 'embedding', 'index')}
+
+def profile(base, keys, n=320):
+    "Contender -> share of the time by kind of work, by PyTorch's profiler; what it doesn't know is Python and the data"
+    from torch.profiler import ProfilerActivity, profile as profiler
+    w, out = world(base, n), {}
+    for k in keys:
+        run(k, w)
+        with profiler(activities=[ProfilerActivity.CPU]) as found: rate = run(k, w)
+        shares = dict.fromkeys(GROUPS, 0)
+        for e in found.key_averages():
+            if group := next((g for g, names in GROUPS.items() if any(x in e.key for x in names)), None): shares[group] += e.self_cpu_time_total/1e6*rate/n
+        out[k] = shares | {'Python and data': max(0, 1-sum(shares.values()))}
+    return out
+
 # The table
 
 def ratios(speed, best):
@@ -249,12 +272,13 @@ def measure(rounds=5, examples=640, only=None):
             for k in keys[r % len(keys):]+keys[:r % len(keys)]:
                 rates[k].append(run(k, w))
                 say(f'round {r+1} of {rounds}: {CONTENDERS[k].name} ({k}) {rates[k][-1]:.1f} examples/s')
+        shares = profile(base, [k for k in ('a', 'c', 'c2', 'g') if k in keys]) if ON_CPU else {}
     speed = {k: median(v) for k, v in rates.items()}
     best = max((k for k in 'de' if k in speed), key=speed.get, default=None)
     if best: notes.append(f'the better of d and e, the peers as advised, is {best}' if {'d', 'e'} <= speed.keys() else f'of d and e only {best} was measured')
     notes += [f'{examples} examples a round; first losses are those of the formulas', 'not measured: TextBrewer\'s BasicDistiller can keep logits and batches in memory (is_caching_logits)']
     versions = {p: metadata.version(p) for p in ('torch', 'transformers', *sorted({CONTENDERS[k].peer for k in keys} - {None}))}
-    return dict(contenders=[dict(key=k, name=CONTENDERS[k].name, examples_per_s=speed[k], rounds=rates[k], what=CONTENDERS[k].what) for k in keys], ratios=ratios(speed, best), versions=versions, notes=notes)
+    return dict(contenders=[dict(key=k, name=CONTENDERS[k].name, examples_per_s=speed[k], rounds=rates[k], what=CONTENDERS[k].what) for k in keys], ratios=ratios(speed, best), profile=shares, versions=versions, notes=notes)
 
 def show(found):
     "The result as a table"
@@ -262,6 +286,7 @@ def show(found):
     print(f"{'':3}{'contender':{wide}}  examples/s  (lowest to highest)  what")
     for c in found['contenders']: print(f"{c['key']:3}{c['name']:{wide}}  {c['examples_per_s']:10.1f}  {'({:.1f} to {:.1f})'.format(min(c['rounds']), max(c['rounds'])):19}  {c['what']}")
     for k, v in found['ratios'].items(): print(f'{k:20}{v:6.2f}')
+    for k, v in found['profile'].items(): print(f'{k:3}', ', '.join(f'{name} {100*x:.0f} %' for name, x in v.items()))
     print(', '.join(f'{k} {v}' for k, v in found['versions'].items()), *found['notes'], sep='\n')
 
 if __name__ == '__main__':

@@ -246,6 +246,17 @@ def profile(base, keys, n=320):
         out[k] = shares | {'Python and data': max(0, 1-sum(shares.values()))}
     return out
 
+# Does bfloat16 learn the same?
+
+def precision(base, seeds=(0, 1, 2), n=2560):
+    "Accuracy on select after an epoch of n examples, seed by seed, by precision"
+    few = replace(base.task, splits=base.task.splits | dict(train=base.task.splits['train'].shuffle(seed=1).select(range(n))))
+    def accuracy(seed, bf16):
+        trained = training.finetune(copy_model(base.student), few, num_train_epochs=1, learning_rate=1e-4, seed=seed, bf16=bf16, eval_strategy='no', save_strategy='no', disable_tqdm=True).model
+        return training.evaluate(trained, few, 'select', bf16=bf16)['accuracy']
+    with warnings.catch_warnings(action='ignore'), redirect_stdout(io.StringIO()), patch.object(training, '_metrics', lambda *_: {}):
+        return {name: [accuracy(s, bf16) for s in seeds] for name, bf16 in (('float32', False), ('bfloat16', True))}
+
 # The table
 
 def ratios(speed, best):
@@ -272,13 +283,15 @@ def measure(rounds=5, examples=640, only=None):
             for k in keys[r % len(keys):]+keys[:r % len(keys)]:
                 rates[k].append(run(k, w))
                 say(f'round {r+1} of {rounds}: {CONTENDERS[k].name} ({k}) {rates[k][-1]:.1f} examples/s')
+        say('float32 and bfloat16')
+        learnt = precision(base) if BF16 else {}
         shares = profile(base, [k for k in ('a', 'c', 'c2', 'g') if k in keys]) if ON_CPU else {}
     speed = {k: median(v) for k, v in rates.items()}
     best = max((k for k in 'de' if k in speed), key=speed.get, default=None)
     if best: notes.append(f'the better of d and e, the peers as advised, is {best}' if {'d', 'e'} <= speed.keys() else f'of d and e only {best} was measured')
     notes += [f'{examples} examples a round; first losses are those of the formulas', 'not measured: TextBrewer\'s BasicDistiller can keep logits and batches in memory (is_caching_logits)']
     versions = {p: metadata.version(p) for p in ('torch', 'transformers', *sorted({CONTENDERS[k].peer for k in keys} - {None}))}
-    return dict(contenders=[dict(key=k, name=CONTENDERS[k].name, examples_per_s=speed[k], rounds=rates[k], what=CONTENDERS[k].what) for k in keys], ratios=ratios(speed, best), profile=shares, versions=versions, notes=notes)
+    return dict(contenders=[dict(key=k, name=CONTENDERS[k].name, examples_per_s=speed[k], rounds=rates[k], what=CONTENDERS[k].what) for k in keys], ratios=ratios(speed, best), profile=shares, precision=learnt, versions=versions, notes=notes)
 
 def show(found):
     "The result as a table"

@@ -66,7 +66,7 @@ def table(what, big, name, student, artifact=None, task=None, cuda=False, runs=5
         tmp = Path(d)
         where = artifact or save_compressed(student, tmp/'artifact')
         found = contenders(big, name, student, where, tmp, cuda)
-        one, many = (latency([m for _, m, _ in found], batch_size=b, runs=n, warmup=2) for b, n in ((1, runs), (32, max(3, runs//10))))
+        one, many = (latency([m for _, m, _ in found], batch_size=b, runs=n, warmup=2) for b, n in ((1, runs), (32, 7)))
         right = {e: evaluate(m, task)['accuracy'] for n, m, e in found if task and n == 'artifact'}
         return [row(n if e == 'torch' else f'{n}, {e}', 'qlora+prune' if 'artifact' in n and artifact else 'control', [right[e]] if e in right and n == 'artifact' else [], [0] if e in right and n == 'artifact' else [],
                     len(task.split(task.report_split)) if task else 1, task.name if task else 'random weights', what, engine=e, latency_ms_p50=a['latency_ms_p50'], latency_ms_p95=a['latency_ms_p95'],

@@ -1,10 +1,7 @@
-"""What grows with the data and with the teachers: peak memory of a run on 100 and on 67,000 examples, under one and under four teachers, and the time of an epoch.
-
-Each memory is that of a process of its own: `python benchmarks/growth.py memory 100 0` prints the peak in MB after so many examples under so many teachers.
-"""
-import json, os, statistics, subprocess, sys, tempfile, time
-from dataclasses import replace
+"""What grows with the data and with the teachers: peak memory of a run on 100 and on 67,000 examples, under one and under four teachers, and the time of an epoch."""
+import json, os, statistics, sys, tempfile, time
 from pathlib import Path
+from unittest.mock import patch
 
 HERE = Path(__file__).resolve().parent.parent
 STEPS = 8
@@ -23,12 +20,11 @@ def big_task(n):
 
 def peak(n, teachers):
     "Peak memory of this process after a few steps on n examples under so many teachers of BERT-base's shape"
+    from hkd import training
     from hkd.data import demo_config, demo_tokenizer
-    from hkd.models import model_from_config, save_model
+    from hkd.models import model_from_config
     from hkd.report import _resident
     from hkd.training import Teachers, distill, finetune
-    from transformers import BertConfig
-    import hkd.training as training
     training.check_teacher = lambda *args: None    # these know nothing
     task, tok = big_task(n), demo_tokenizer()
     student = model_from_config(demo_config('text', 'student'), task, tok)
@@ -38,10 +34,10 @@ def peak(n, teachers):
     return _resident()
 
 def in_a_process(n, teachers, folder):
-    env = {**os.environ, 'PYTHONPATH': str(HERE), 'HKD_CACHE': f'{folder}/cache-{n}-{teachers}', 'HKD_TEACHERS': str(folder)}
-    done = subprocess.run([sys.executable, __file__, 'memory', str(n), str(teachers)], capture_output=True, text=True, env=env)
-    if done.returncode: sys.exit(done.stderr)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    "The same in a process that inherits no other's peak"
+    from hkd.report import _fresh
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from growth import peak; print(peak(int(sys.argv[2]), int(sys.argv[3])))"
+    with patch.dict(os.environ, HKD_CACHE=f'{folder}/cache-{n}-{teachers}', HKD_TEACHERS=str(folder)): return _fresh(code, HERE/'benchmarks', n, teachers)
 
 def make_teachers(folder, k):
     from transformers import BertConfig
@@ -51,7 +47,7 @@ def make_teachers(folder, k):
 
 def epoch_seconds(sizes=(960, 1920, 3840), rounds=3):
     "Seconds of a second epoch, teacher's answers kept, of the same 960 sentences taken once, twice, four times"
-    from transformers import BertConfig, TrainerCallback
+    from transformers import BertConfig, PrinterCallback, TrainerCallback
     from hkd.data import demo_tokenizer, prepare
     from hkd.models import model_from_config
     from hkd.training import Answers, KDTrainer, TrainSet, training_arguments
@@ -67,7 +63,9 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=3):
         answers = Answers([[np.zeros((len(part), 2), np.float32)]*k])
         with tempfile.TemporaryDirectory() as d:
             args = training_arguments(task, len(data), d, num_train_epochs=1, bf16=False, eval_strategy='no', save_strategy='no', disable_tqdm=True, logging_steps=10**6)
-            KDTrainer(student, args, task, data, answers, alpha=.9, callbacks=[clock]).train()
+            trainer = KDTrainer(student, args, task, data, answers, alpha=.9, callbacks=[clock])
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
         return clock.seconds
     seconds(1)
     return {n: statistics.median(times) for n, times in zip(sizes, zip(*[[seconds(n//sizes[0]) for n in sizes] for _ in range(rounds)]))}
@@ -85,6 +83,4 @@ def measure(most=67_000, say=lambda text: print(text, file=sys.stderr, flush=Tru
     return dict(memory_mb_by_examples=by_examples, memory_mb_by_teachers=by_teachers, epoch_seconds=times, ms_an_example=per,
                 ratios=dict(more_mb_for_examples=by_examples[most]-by_examples[100], more_mb_for_teachers=by_teachers[4]-by_teachers[1], spread_of_ms_an_example=max(per.values())/min(per.values())-1))
 
-if __name__ == '__main__':
-    if sys.argv[1:2] == ['memory']: print(json.dumps(peak(*map(int, sys.argv[2:]))))
-    else: print(json.dumps(measure(), indent=1))
+if __name__ == '__main__': print(json.dumps(measure(), indent=1))

@@ -66,14 +66,15 @@ def table(what, big, name, student, artifact=None, task=None, cuda=False, runs=5
         tmp = Path(d)
         where = artifact or save_compressed(student, tmp/'artifact')
         found = contenders(big, name, student, where, tmp, cuda)
-        one, many = (latency([m for _, m, _ in found], batch_size=b, runs=n, warmup=2) for b, n in ((1, runs), (32, 7)))
+        one, many = (latency([m for _, m, _ in found], batch_size=b, runs=n, warmup=2) for b, n in ((1, runs), (32, 5)))
         right = {e: evaluate(m, task)['accuracy'] for n, m, e in found if task and n == 'artifact'}
         return [row(n if e == 'torch' else f'{n}, {e}', 'qlora+prune' if 'artifact' in n and artifact else 'control', [right[e]] if e in right and n == 'artifact' else [], [0] if e in right and n == 'artifact' else [],
                     len(task.split(task.report_split)) if task else 1, task.name if task else 'random weights', what, engine=e, latency_ms_p50=a['latency_ms_p50'], latency_ms_p95=a['latency_ms_p95'],
                     metrics=dict(throughput_32=b['throughput'], threads=a['threads'], device=a['device'])) for (n, m, e), a, b in zip(found, one, many)]
 
 def measure(runs=50, say=lambda text: print(text, file=sys.stderr, flush=True)):
-    "All comparisons, and by what the best engine is faster"
+    "All comparisons, and by what the best engine is faster; on one thread, since an engine's waiting threads would disturb the next one's turn"
+    torch.set_num_threads(1)
     cuda, rows, ratios = torch.cuda.is_available(), [], {}
     for what, big, name, student, recipe in (
             ('32 tokens', lambda: text_model(12, hidden_size=768, num_attention_heads=12, intermediate_size=3072), 'BERT-base', lambda: text_model(3, 9700, **MINILM), 'sst2-ladder'),

@@ -204,19 +204,15 @@ class Teachers:
 
 def _members(teacher, task):
     "The models behind a teacher, one at a time"
-    for t in getattr(teacher, 'teachers', [teacher]): yield _load_apart(t, task)
+    for t in getattr(teacher, 'teachers', [teacher]):
+        _mallopt(2**20)   # what one needed goes back before the next is loaded
+        yield _load(t, task)
 
 def _mallopt(size):
     "Blocks of so many bytes and more go back to the system when they are freed; smaller ones are kept for the next, where the C library lets itself be told"
     try: mallopt = ctypes.CDLL('libc.so.6').mallopt
     except (OSError, AttributeError): return
     mallopt(-3, size), mallopt(-1, 2**31-1)   # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
-
-def _load_apart(model, task):
-    "Load a model so that its memory goes back with it, as the next teacher needs it"
-    _mallopt(2**20)
-    try: return _load(model, task)
-    finally: _mallopt(2**30)
 
 def _load(model, task, **kw):
     return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model
@@ -663,7 +659,7 @@ def _used_rows(model, args, parts):
 # %% ../nbs/01b_training.ipynb #a6a5f88d
 def _fit(trainer, folder):
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
-    _mallopt(2**30)   # each step needs what the last one needed
+    _mallopt(2**30)       # what one step needed the next one needs too
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
     with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args):

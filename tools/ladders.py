@@ -91,6 +91,15 @@ def answers(r, task):
         for s, said in out.items(): said[j.name] = ''.join(map(str, predict_logits(model, task, s, max_length=_max_length(r, j.stage)).argmax(-1)))
     return out
 
+def sharpness(r, task, sides=(256, 224, 160, 112)):
+    "Side in pixels -> accuracy of the teacher on validation and test together, of images that were shrunk to that side before it saw them"
+    from hkd.data import open_image
+    from hkd.models import load_model
+    from hkd.training import predict_logits
+    teacher, rows = load_model(RUNS/r.name/'teacher', task), [row for s in ('validation', 'test') for row in task.splits[s]]
+    shrunk = lambda side: [dict(id=i, image=(im := open_image(row['image'])).resize((side, side)).resize(im.size)) for i, row in enumerate(rows)]
+    return {side: 100*float((predict_logits(teacher, task, shrunk(side)).argmax(-1) == [row['label'] for row in rows]).mean()) for side in sides}
+
 def differences(task, said, teacher, student):
     "Where a student and its teacher differ, with the texts"
     s = task.report_split
@@ -142,6 +151,7 @@ def main(name):
     found = differences(task, said, *PAIR[name])
     if name == 'vit':
         rec.data['rows'] += pooled(rec)
+        rec.data['sharpness'] = sharpness(r, task)
         draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
     rec.data |= dict(tried=tried(name), select=on_select(r), together=together(r, task, TOGETHER[name]), answers=said, differences=found)
     print(save_results(rec, RESULTS/f'{name}.json'))

@@ -51,10 +51,11 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
     from hkd.data import demo_tokenizer, prepare
     from hkd.models import model_from_config
     from hkd.training import Answers, KDTrainer, TrainSet, training_arguments
-    import numpy as np
+    import numpy as np, torch
     class Clock(TrainerCallback):
         def on_train_begin(self, *args, **kw): self.start = time.perf_counter()
         def on_train_end(self, *args, **kw): self.seconds = time.perf_counter()-self.start
+    torch.set_num_threads(1)
     task, tok = big_task(sizes[0]), demo_tokenizer()
     part = prepare(task, 'train', tok)
     def seconds(k):

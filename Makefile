@@ -46,14 +46,15 @@ hybrid: $(STAMP) ## the whole hybrid on real SST-2 and Beans, into nbs/results/ 
 ladders: $(STAMP) ## three seeds of a ladder of students on SST-2, into nbs/results/bert.json (many hours)
 	@HF_HUB_OFFLINE=1 $(BIN)/python tools/ladders.py
 
-bench: $(STAMP) ## how fast training and artifacts are, into nbs/results/bench.json (20 minutes on an idle machine)
+bench: $(STAMP) ## how fast training and artifacts are, into nbs/results/bench.json (half an hour on an idle machine)
 	@HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/bench.py
 
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py
 
-torture: $(STAMP) ## kill both demo recipes at random moments, 30 rounds each (an hour)
+torture: $(STAMP) ## kill both demo recipes at random moments, 30 rounds each; a million texts, 100,000 images (hours)
 	@$(BIN)/python tools/torture.py
+	@$(BIN)/python tools/load.py
 
 slow: $(STAMP) ## run the notebooks with their `slow` cells
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(BIN)/nbdev_test --flags slow --n_workers 1 --do_print --timing

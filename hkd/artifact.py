@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from . import __version__
 from .masks import apply_masks, mask_sparsity, remove_masks
-from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, load_model, modality_of, models_dir, processor_of, _hub_answers
+from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, load_model, modality_of, models_dir, processor_of, writing, _hub_answers
 
 # %% ../nbs/05a_artifact.ipynb #4258c97d
 LEVELS = torch.tensor([-1., -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.,
@@ -252,12 +252,14 @@ def save_compressed(
     try: info = json.loads(_json(info or {}))
     except (TypeError, ValueError) as e: raise ValueError(f"info must be of JSON's types: {e}") from None
     new = d.parent/f'.{d.name}.new'
-    shutil.rmtree(new, ignore_errors=True); new.mkdir(parents=True)
+    shutil.rmtree(new, ignore_errors=True)
     try:
-        _write_config(plain, processor, new)
-        _write_manifest(new, _describe(plain, embeddings, mask_sparsity(model))|dict(tensors=_write_weights(plain, embeddings, new), info=info))
-        _check_same(compress(plain, embeddings), load_compressed(new))
-        _swap(new, d)
+        with writing(dir):
+            new.mkdir(parents=True)
+            _write_config(plain, processor, new)
+            _write_manifest(new, _describe(plain, embeddings, mask_sparsity(model))|dict(tensors=_write_weights(plain, embeddings, new), info=info))
+            _check_same(compress(plain, embeddings), load_compressed(new))
+            _swap(new, d)
     finally: shutil.rmtree(new, ignore_errors=True)
     return d
 

@@ -330,6 +330,8 @@ def distill(
     done = training.distill(start(), teacher, task, loss=loss, alpha=alpha, T=temperature, intermediate=intermediate, beta=beta, transfer=transfer, transfer_most=transfer_most, output_dir=output, **args)
     known = training.Trained(teacher, {s:training.evaluate(teacher, task, s, max_length=max_length) for s in done.metrics}, [], 0, 0)
     rows,notes = _rows('teacher', known)+_rows(output.name, done), [f"saved in {output}"]
+    ours,theirs = (m.metrics[task.report_split][task.metric] for m in (done, known))
+    if ours>theirs: notes.append(f"the student is ahead of its teacher on {task.report_split} ({ours:.1f} against {theirs:.1f} %): a better teacher may have more to give")
     if control:
         if transfer: args['max_steps'] = done.steps   # as many steps, on fewer examples
         other = training.finetune(start(), task, beside, **args)
@@ -359,7 +361,9 @@ def evaluate(
 def _lines(p, columns):
     "The texts of a .txt file, one a line, or of a table"
     from hkd.data import LABEL_NAMES, find_columns, read_table
-    if p.suffix.lower()=='.txt': return [l.rstrip('\r') for l in p.read_text(encoding='utf-8-sig').split('\n') if l.strip()]
+    if p.suffix.lower()=='.txt':
+        try: return [l.rstrip('\r') for l in p.read_text(encoding='utf-8-sig').split('\n') if l.strip()]
+        except (OSError, UnicodeDecodeError) as e: raise ValueError(f"{p}: can't be read as text ({getattr(e, 'strerror', None) or e}); save it as UTF-8") from None
     df = read_table(p)
     if not any(str(c).lower() in LABEL_NAMES for c in df.columns): df['label'] = '0'
     cols,_ = find_columns(df, p, _comma(columns))
@@ -506,6 +510,7 @@ def main(
     except Exception as e:
         if os.environ.get('HKD_DEBUG'): raise
         if isinstance(e, (ValueError, FileNotFoundError)) and _meant(e): return _fail(2, e)
+        if isinstance(e, OSError) and _meant(e): return _fail(1, e)   # the disk's, see `writing`
         return _fail(1, f"{type(e).__name__}: {e} (HKD_DEBUG=1 shows where)")
 
 def _usage(e, argv):

@@ -11,7 +11,7 @@ __all__ = ['SPLITS', 'METRICS', 'REGRESSION', 'TABLES', 'LABEL_NAMES', 'ID_NAMES
            'find_transfer', 'demo_sentences', 'demo_tokenizer', 'demo_leaves', 'demo_config', 'demo_task']
 
 # %% ../nbs/00_data.ipynb #4a63730c
-import csv, functools, gzip, hashlib, io, json, os, random, re, sys, unicodedata, warnings
+import csv, functools, gzip, hashlib, io, json, os, random, re, sys, unicodedata, warnings, zlib
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -161,12 +161,21 @@ def holdout(
     return stay, sorted(rows[k][0] for k in held)
 
 # %% ../nbs/00_data.ipynb #97e6c82e
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)   # such an image is thinned out
+_MANY = 2**25   # pixels
+
+def _thinned(im): # at most as large as a photograph, before anything costs memory; nothing reads more of it
+    k = (im.width*im.height/_MANY)**.5
+    return im if k<=1 else im.resize((max(1, int(im.width/k)), max(1, int(im.height/k))), Image.Resampling.NEAREST)
+
+def _eight_bits(im):
+    a = np.nan_to_num(np.asarray(im, dtype=np.float32))
+    most = a.max()
+    a *= 255/65535 if most>255 else 255 if im.mode=='F' and most<=1 else 1
+    return Image.fromarray(a.clip(0,255).astype(np.uint8))
+
 def _to_rgb(im):
-    im.seek(0)
-    im = ImageOps.exif_transpose(im)
-    if im.mode.startswith('I') or im.mode=='F':
-        a = np.asarray(im, dtype=np.float64)
-        return Image.fromarray((a/(65535 if a.max()>255 else 255)*255).clip(0,255).astype(np.uint8)).convert('RGB')
+    if im.mode.startswith('I') or im.mode=='F': return _eight_bits(im).convert('RGB')
     if im.mode in ('RGBA','LA','PA') or 'transparency' in im.info:
         im = im.convert('RGBA')
         return Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im).convert('RGB')
@@ -177,12 +186,23 @@ def open_image(
     x,             # a path, the file's bytes, a PIL image, or {'path', 'bytes'} as `datasets` stores it
 )->Image.Image:    # RGB, upright
     "Any readable image as upright RGB: first frame, 16 bits scaled to 8, transparency on white"
-    if isinstance(x, Image.Image): return _to_rgb(x)
+    if isinstance(x, Image.Image):
+        x.seek(0)
+        return _to_rgb(_thinned(ImageOps.exif_transpose(x)))
     if not isinstance(x, dict): x = dict(bytes=x) if isinstance(x, bytes) else dict(path=x)
     try:
-        with Image.open(io.BytesIO(x['bytes']) if x.get('bytes') is not None else x['path']) as im: return _to_rgb(im)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise ValueError(f"{x.get('path') or 'image'}: can't be read as an image ({type(e).__name__}); remove it or save it again as PNG or JPEG") from None
+        with Image.open(io.BytesIO(x['bytes']) if x.get('bytes') is not None else x['path']) as im:
+            im.seek(0)
+            if im.width*im.height>4*_MANY: im.draft(None, (im.width//2, im.height//2))   # a JPEG can be read at half its size
+            ImageOps.exif_transpose(im, in_place=True)
+            return _to_rgb(_thinned(im))
+    except Exception as e: raise ValueError(f"{x.get('path') or 'image'}: {_unreadable(e)}") from None   # decoders fail in many ways
+
+def _unreadable(e):
+    "What is wrong with an image's file, and what to do about it"
+    if isinstance(e, Image.DecompressionBombError): return f"has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels, more than are read; make it smaller"
+    if isinstance(e, PermissionError): return "may not be read (permission denied); give yourself the right to it, or use a copy"
+    return f"can't be read as an image ({type(e).__name__}); remove it or save it again as PNG or JPEG"
 
 # %% ../nbs/00_data.ipynb #6e567daf
 def augment(
@@ -310,6 +330,13 @@ def prepare(
 
 # %% ../nbs/00_data.ipynb #c3c1aefe
 TABLES = ('.tsv','.csv','.jsonl','.ndjson','.json','.parquet')
+csv.field_size_limit(2**31-1)   # a text may be longer than the 131,072 characters that Python's reader allows
+
+def _brief(x, most=60): # what a message can hold: one line, cut, with no control characters
+    s = ' '.join(''.join(c if c.isprintable() else ' ' for c in str(x)[:9*most]).split())
+    return s if len(s)<=most else s[:most-1]+'…'
+
+def _listed(xs, most=20): return ', '.join(map(_brief, xs[:most])) + (f' and {len(xs)-most} more' if len(xs)>most else '')
 
 def _delimited(path, tab):
     with open(path, encoding='utf-8-sig', newline='') as f: rows = [l.rstrip('\r\n').split('\t') for l in f] if tab else list(csv.reader(f, strict=True))
@@ -321,6 +348,7 @@ def _delimited(path, tab):
 def _json_rows(path):
     text = path.read_text(encoding='utf-8-sig').strip()
     rows = json.loads(text) if text.startswith('[') else [json.loads(l) for l in text.split('\n') if l.strip()]
+    if re.search(r'\\u[dD][89a-fA-F]', text): json.dumps(rows, ensure_ascii=False).encode()   # half a character can't be stored
     if not rows: raise ValueError("no rows")
     if not all(isinstance(r, dict) for r in rows): raise ValueError("each row must be an object with named fields")
     return pd.DataFrame({k:pd.Series([r.get(k) for r in rows], dtype=object) for k in dict.fromkeys(k for r in rows for k in r)})
@@ -335,8 +363,9 @@ def read_table(path)->pd.DataFrame: # columns as in the file
         elif end in ('.tsv','.csv'): df = _delimited(path, end=='.tsv')
         else: df = _json_rows(path)
     except UnicodeDecodeError as e: raise ValueError(f"{path}: not UTF-8 (byte {e.object[e.start]:#04x} at {e.start}); save it as UTF-8") from None
-    except (ValueError, OSError, csv.Error) as e: raise ValueError(f"{path}: can't be read as {end[1:].upper()} ({' '.join(str(e).split())})") from None
+    except Exception as e: raise ValueError(f"{path}: can't be read as {end[1:].upper()} ({_brief(getattr(e, 'strerror', None) or str(e) or type(e).__name__, 200)})") from None   # a damaged Parquet file fails in many ways
     if not len(df): raise ValueError(f"{path}: no rows below the header")
+    if twice := [c for c,n in Counter(map(str, df.columns)).items() if n>1]: raise ValueError(f"{path}: two columns are called {_brief(repr(twice[0]))}; rename one")
     return df
 
 # %% ../nbs/00_data.ipynb #9e9b798b
@@ -346,10 +375,15 @@ TEXT_NAMES = ('text','sentence','review','content')
 PAIR_NAMES = (('sentence1','sentence2'), ('question1','question2'), ('premise','hypothesis'), ('question','sentence'), ('text1','text2'))
 
 def _number(v):
+    if isinstance(v, str) and ('_' in v or not v.isascii()): return float('nan')   # Python would read 1_0 as 10
     try: return float(v)
-    except (TypeError, ValueError): return float('nan')
+    except (TypeError, ValueError, OverflowError): return float('nan')
 
-def _is_text(s): return all(isinstance(v, str) for v in s.head(50)) and not all(_number(v)==_number(v) for v in s.head(50))
+def _missing(v): return v is None or pd.api.types.is_scalar(v) and bool(pd.isna(v))
+
+def _is_text(s):
+    found = [v for v in s.head(50) if isinstance(v, str) or not _missing(v)]
+    return bool(found) and all(isinstance(v, str) for v in found) and not all(_number(v)==_number(v) for v in found)
 
 def _input_columns(df, label):
     "The columns of texts: a known pair, a known name, or the only one there is"
@@ -366,26 +400,26 @@ def find_columns(
     label=None,    # the label's column, if given
 )->tuple:          # (input columns, label column)
     "The input columns and the label column of a table"
-    has = f"; the columns are {', '.join(map(str, df.columns))}"
+    has = f"; the columns are {_listed(list(df.columns))}"
     given = bool(columns)
     if label is None: label = next((c for n in LABEL_NAMES for c in df.columns if str(c).lower()==n), None)
     if label is None: raise ValueError(f"{where}: no column named 'label'{has}; say which with label=")
     columns = tuple(listify(columns)) or _input_columns(df, label)
-    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise ValueError(f"{where}: are {' and '.join(columns)} a pair, or is one of them no input?{has}; say which with columns=")
+    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise ValueError(f"{where}: are {' and '.join(map(_brief, columns))} a pair, or is one of them no input?{has}; say which with columns=")
     for c in (*columns, label):
-        if c not in df.columns: raise ValueError(f"{where}: no column {c!r}{has}")
+        if c not in df.columns: raise ValueError(f"{where}: no column {_brief(repr(c))}{has}")
+    if label in columns: raise ValueError(f"{where}: {_brief(repr(label))} is the label's column and can't be an input{has}; say which with columns= or label=")
     if not 1<=len(columns)<=2: raise ValueError(f"{where}: {len(columns)} text columns, and a task takes one or two{has}; say which with columns=")
     return columns, label
 
 # %% ../nbs/00_data.ipynb #593c486f
 def _plain(v): # '1.0', 1.0, True -> '1'; names as they are
-    if isinstance(v, bool): return str(int(v))
-    try: f = float(v)
-    except (TypeError, ValueError): return '' if v is None else str(v).strip()
-    if f!=f and not isinstance(v, str): return ''
-    return str(int(f)) if f.is_integer() else str(v).strip()
+    if isinstance(v, (bool, np.bool_)): return str(int(v))
+    if not isinstance(v, str) and _missing(v): return ''
+    s = str(v).strip()
+    return str(int(s.split('.')[0])) if re.fullmatch(r'[+-]?[0-9]{1,300}(\.0*)?', s) else s
 
-def _is_int(s): return re.fullmatch(r'-?\d+', s) is not None
+def _is_int(s): return re.fullmatch(r'-?[0-9]{1,300}', s) is not None
 
 # %% ../nbs/00_data.ipynb #6e010df2
 def class_names(values, where)->list: # label names in order
@@ -393,7 +427,7 @@ def class_names(values, where)->list: # label names in order
     seen = set(map(_plain, values)) - {''}
     if len(seen)<=1000 and all(map(_is_int, seen)): return sorted(seen, key=int)
     if all(_number(v)==_number(v) for v in seen):
-        raise ValueError(f"{where}: labels such as {next(v for v in sorted(seen) if not _is_int(v))} are no classes; for regression say metric='pearson'")
+        raise ValueError(f"{where}: labels such as {_brief(next(v for v in sorted(seen) if not _is_int(v)))} are no classes; for regression say metric='pearson'")
     if len(seen)>1000 or len(seen)>max(20, len(values)/2): raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; say which column with label=")
     return sorted(seen)
 
@@ -405,22 +439,24 @@ def encode_labels(
     "Labels as numbers; an error names the first row that doesn't fit"
     if labels is None:
         out,bad = [_number(v) for v in values], "is no finite number"
-        wrong = next((i for i,v in enumerate(out) if not np.isfinite(v)), None)
+        wrong = next((i for i,v in enumerate(out) if not abs(v)<3.4e38), None)   # what float32 can hold
     else:
         index = {_plain(l):i for i,l in enumerate(labels)} | {str(l):i for i,l in enumerate(labels)}
         if not any(_is_int(_plain(l)) for l in labels): index = {str(i):i for i in range(len(labels))} | index
-        out,bad = [index.get(str(v).strip(), index.get(_plain(v))) for v in values], f"is not one of {', '.join(f'{l} ({i})' if l!=str(i) else l for i,l in enumerate(labels))}"
+        out,bad = [index.get(str(v).strip(), index.get(_plain(v))) for v in values], f"is not one of {_listed([f'{_brief(l)} ({i})' if l!=str(i) else l for i,l in enumerate(labels)])}"
         wrong = next((i for i,v in enumerate(out) if v is None), None)
-    if wrong is not None: raise ValueError(f"{where}, row {wrong+1}: label {values[wrong]!r} {bad}; correct it or leave the row out")
+    if wrong is not None: raise ValueError(f"{where}, row {wrong+1}: label {_brief(repr(values[wrong]))} {bad}; correct it or leave the row out")
     return out
 
 # %% ../nbs/00_data.ipynb #6d0b1628
 def _texts(df, columns, where):
     out = {}
     for c in columns:
-        out[c] = ['' if v is None or v!=v else str(v) for v in df[c]]
+        odd = next(((i,type(v).__name__) for i,v in enumerate(df[c]) if isinstance(v, (bytes,list,tuple,dict,np.ndarray))), None)
+        if odd: raise ValueError(f"{where}, row {odd[0]+1}: {_brief(repr(c))} is of type {odd[1]}, no text")
+        out[c] = [v if isinstance(v, str) else '' if _missing(v) else str(v) for v in df[c]]
         empty = next((i for i,v in enumerate(out[c]) if not v.strip()), None)
-        if empty is not None: raise ValueError(f"{where}, row {empty+1}: {c!r} is empty; fill it in or leave the row out")
+        if empty is not None: raise ValueError(f"{where}, row {empty+1}: {_brief(repr(c))} is empty; fill it in or leave the row out")
     return out
 
 def _keys(task, parts): # split -> content key of each row; images are compared across splits
@@ -470,10 +506,13 @@ def make_task(
     if 'train' not in parts: raise ValueError(f"{name}: no train split; found {', '.join(parts) or 'nothing'}")
     if metric in REGRESSION: labels = None
     elif labels is None: labels = class_names(parts['train'][1], parts['train'][2])
+    if labels and len(set(labels))<len(labels): raise ValueError(f"{name}: labels={_listed(labels)}: a name stands twice; name each class once")
+    if select<0: raise ValueError(f"select={select}: give a share of train such as .1, or a number of examples")
+    if bad := next((c for c in columns if modality=='text' and (c in ('id','label','image') or '\0' in str(c))), None): raise ValueError(f"{parts['train'][2]}: a column of texts can't be called {_brief(repr(bad))}; rename it")
     task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed)
     data = {s:_dataset(modality, x, encode_labels(y, labels, where)) for s,(x,y,where) in parts.items()}
-    if labels and len(set(data['train']['label']))<2: raise ValueError(f"{parts['train'][2]}: one class only ({labels[data['train']['label'][0]]}); a classifier needs at least two")
-    return replace(task, splits=_nonempty(_cut(task, data, select, phrases), name))
+    if labels and len(set(data['train']['label']))<2: raise ValueError(f"{parts['train'][2]}: one class only ({_brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
+    return replace(task, splits=_nonempty(_cut(task, data, select, phrases), {s:(parts[s] if s in parts else parts['train'])[2] for s in SPLITS+('validation_mismatched',)}))
 
 def _dataset(modality, inputs, labels):
     n = len(labels)
@@ -481,9 +520,9 @@ def _dataset(modality, inputs, labels):
     kinds = dict(id=Value('int64'), **{c:feature for c in inputs}, label=Value('float32' if labels and isinstance(labels[0], float) else 'int64'))
     return Dataset.from_dict(dict(id=list(range(n)), **inputs, label=labels), features=Features(kinds))
 
-def _nonempty(splits, name):
+def _nonempty(splits, files):
     for s,ds in splits.items():
-        if not len(ds): raise ValueError(f"{name}: the {s} split is empty once contents that stand in another split are left out; add examples")
+        if not len(ds): raise ValueError(f"{files[s]}: the {s} split is empty once contents that stand in another split are left out; add examples")
     return splits
 
 # %% ../nbs/00_data.ipynb #626b9e86
@@ -600,17 +639,30 @@ def load_task(
     name = str(source)
     if name in ('demo-text','demo-image'): return demo_task(name[5:], seed=seed)
     path = Path(name)
-    if not path.exists() and name in KNOWN and data_dir() and (data_dir()/name).exists(): path = data_dir()/name
-    if path.exists(): return _load_path(path, label, given, common)
+    if name in KNOWN and not path.exists() and data_dir() and (data_dir()/name).exists(): path = data_dir()/name
+    if _there(path):
+        with _may_read(): return _load_path(path, label, given, common)
     if name in KNOWN:
         hub = KNOWN[name]['hub']
         return _load_dict(_from_hub(hub, name if hub.endswith('glue') else None), name, label, given, common)
     if re.fullmatch(r'[\w-]+/[\w.-]+(:[\w.-]+)?', name) and path.suffix.lower() not in TABLES:
         hub,_,config = name.partition(':')
         return _load_dict(_from_hub(hub, config or None), name, label, given, common)
-    raise FileNotFoundError(f"{name}: no such task, file or folder; known names are {', '.join(KNOWN)}, demo-text, demo-image")
+    raise FileNotFoundError(f"{_brief(name, 200)}: no such task, file or folder; known names are {', '.join(KNOWN)}, demo-text, demo-image")
 
 # %% ../nbs/00_data.ipynb #a5881f8c
+@contextmanager
+def _may_read():
+    "A folder that is closed to us, in one line"
+    try: yield
+    except PermissionError as e: raise ValueError(f"{e.filename}: may not be read (permission denied); give yourself the right to it, or use a copy") from None
+
+def _there(path):
+    with _may_read():
+        try: return path.exists()
+        except PermissionError: raise
+        except OSError: return False   # a name that is too long
+
 def _settings(name, given): return {k:v for k,v in KNOWN.get(name, {}).items() if k!='hub'} | given
 
 def _load_path(path, label, given, common):
@@ -686,7 +738,9 @@ def _transfer_inputs(source, task):
         if task.modality=='image': return dict(image=[dict(path=str(f), bytes=None) for f in sorted(path.rglob('*')) if f.suffix.lower() in IMAGES])
         if path.suffix.lower() in TABLES: source = read_table(path)
         else:
-            with (gzip.open if path.suffix=='.gz' else open)(path, 'rt', encoding='utf-8-sig') as f: source = [l.strip() for l in f if l.strip()]
+            try:
+                with (gzip.open if path.suffix=='.gz' else open)(path, 'rt', encoding='utf-8-sig') as f: source = [l.strip() for l in f if l.strip()]
+            except (OSError, ValueError, EOFError, zlib.error) as e: raise ValueError(f"{path}: can't be read as text ({_brief(getattr(e, 'strerror', None) or str(e), 200)}); save it as UTF-8") from None
     if isinstance(source, (list,tuple)):
         source = list(source)
         if len(task.columns)>1: raise ValueError(f"{task.name} takes pairs ({', '.join(task.columns)}); give a table with both columns")

@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalToken
 from huggingface_hub.utils import validate_repo_id
 from .artifact import is_artifact, read_manifest
 from .data import KNOWN
-from .models import content_hash, find_model, modality_of, _hub_answers, _load_config
+from .models import content_hash, find_model, modality_of, write_whole, _hub_answers, _load_config
 from .recipe import from_dict, history, kind, teachers
 from .report import load_any, load_results, portable, table, wilson
 
@@ -212,7 +212,4 @@ def write_card(
     **kw,         # record, stage and licence, see `model_card`
 )->Path:          # the file
     "Write the card into the folder, whole or not at all"
-    card,file = model_card(folder, repo, **kw), Path(folder).expanduser()/'README.md'
-    part = file.with_name('.README.md.part')
-    part.write_text(card, encoding='utf-8')
-    return part.replace(file)
+    return write_whole(Path(folder).expanduser()/'README.md', model_card(folder, repo, **kw))

@@ -7,7 +7,7 @@ __all__ = ['DEMO_MODELS', 'RUN', 'Work', 'demo_model', 'check_recipe', 'steps_of
            'Judged', 'results', 'write_report', 'run', 'weights_of']
 
 # %% ../nbs/05d_pipeline.ipynb #3816e4e1
-import difflib, hashlib, json, os, socket, time
+import difflib, hashlib, io, json, os, socket, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 from .artifact import is_artifact, read_manifest, save_compressed
 from .data import Task, data_dir, demo_config, demo_tokenizer, find_transfer, load_task, load_transfer
 from .kd_losses import check_loss_args
-from .models import _load_config, content_hash, find_model, modality_of, model_from_config, pick_layers, resize_positions, save_model, student_from_teacher, trim_vocab, weight_sums
+from .models import _load_config, content_hash, find_model, modality_of, model_from_config, pick_layers, resize_positions, save_model, student_from_teacher, trim_vocab, weight_sums, write_whole, writing
 from .multiagent import TeacherEnsemble
 from .prune import importance, prune, prune_and_recover, remove_heads, remove_neurons
 from .qlora import qlora
@@ -206,15 +206,18 @@ def claim(
 ):
     "Hold a run's folder; a second process is told who does"
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder/'.lock', 'a+') as f:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder/'.lock', 'a+')
+    with lock as f:
         if fcntl:
             try: fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)
             except BlockingIOError:
                 f.seek(0)
                 raise ValueError(f"{folder} is being run by {f.read().strip() or 'another process'}: wait for it, or choose another name for this run") from None
-        f.truncate(0)
-        f.write(f"process {os.getpid()} on {socket.gethostname()}"); f.flush()
+        with writing(folder):
+            f.truncate(0)
+            os.write(f.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())   # not by way of a buffer, which closing would empty again
         yield
 
 # %% ../nbs/05d_pipeline.ipynb #46c3f2a5
@@ -228,9 +231,7 @@ def _note(recipe, folder, read=None, done=()):
     "Write `run.json`, whole or not at all; a run that isn't done promises nothing"
     files = [f for f in sorted(folder.rglob('*')) if f.is_file() and not f.name.startswith(('run.json','.'))] if done else []
     run = dict(format=RUN_FORMAT, recipe=_without_seeds(recipe), seeds=recipe.seeds, done=list(done), read=read or {}, written={str(f.relative_to(folder)):s for f in files for s in stamp([f]).values()})
-    part = folder/'.run.json.part'
-    part.write_text(json.dumps(run, indent=1), encoding='utf-8')
-    os.replace(part, folder/'run.json')
+    write_whole(folder/'run.json', json.dumps(run, indent=1))
 
 # %% ../nbs/05d_pipeline.ipynb #147f3f1f
 @dataclass
@@ -327,6 +328,15 @@ def _compared(recipe, right, seed):
             yield dict(name=a, than=b, split=split, seed=own, difference=100*float(x.mean()-y.mean()), only_name=t.b01, only_than=t.b10, p=t.p)
 
 # %% ../nbs/05d_pipeline.ipynb #98349820
+def _outdone(recipe, rows):
+    "Students that are ahead of who taught them, in words"
+    by = {(r.name, r.split):r for r in rows}
+    for s in recipe.stages:
+        for t in teachers(s):
+            for split in dict.fromkeys(r.split for r in rows):
+                a,b = by.get((s.name, split)), by.get((_called(recipe, t), split))
+                if a and b and a.accuracy is not None and a.accuracy>b.accuracy: yield f"{a.name} is ahead of {b.name}, which taught it, on {split} ({a.accuracy:.1f} against {b.accuracy:.1f} %, n={a.n:,}): a better teacher may have more to give."
+
 def _ensembles(recipe, task, runs, seed):
     "What several teachers know together"
     for s in recipe.stages:
@@ -350,6 +360,7 @@ def results(
         ensembles += [e for e in _ensembles(recipe, task, runs, seed) if e not in ensembles]
         records.append(record(rows, command or f'run({recipe.name!r})', dict(name=recipe.name, recipe=to_dict(recipe)), seconds))
     rec = records[0] if len(records)==1 else combine(records)
+    notes += _outdone(recipe, rec.rows)
     return Record(rec.data | dict(config=records[0].config, seconds=seconds, comparisons=comparisons, ensembles=ensembles, notes=list(dict.fromkeys(notes))))
 
 # %% ../nbs/05d_pipeline.ipynb #a63f86f6
@@ -361,14 +372,15 @@ def write_report(
     "What a reader of results wants: data, text and a picture of each task's first split"
     folder = Path(folder)
     save_results(rec, folder/'results.json')
-    (folder/'report.md').write_text(to_markdown(rec, title), encoding='utf-8')
+    write_whole(folder/'report.md', to_markdown(rec, title))
     first = {}
     for r in rec.rows: first.setdefault(r.task, r.split)
     for task,split in first.items():
         if not any(r.accuracy is not None for r in rec.rows if (r.task, r.split)==(task, split)): continue   # a regression has none
         fig = tradeoff([r for r in rec.rows if (r.task, r.split)==(task, split) and r.engine in (None, 'torch')])   # another engine is the same size
-        fig.savefig(folder/('tradeoff.png' if len(first)==1 else f'tradeoff-{task}.png'), dpi=110)
+        fig.savefig(png := io.BytesIO(), dpi=110)
         plt.close(fig)
+        write_whole(folder/('tradeoff.png' if len(first)==1 else f'tradeoff-{task}.png'), png.getvalue())
 
 # %% ../nbs/05d_pipeline.ipynb #8e69165d
 def run(

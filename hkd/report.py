@@ -350,11 +350,8 @@ def save_results(
     d = {k: d[k] if k=='config' else _round(d[k]) for k in (*_PARTS, *sorted(d.keys()-set(_PARTS)))}
     d['rows'] = [{f: r[f] for f in (*FIELDS, *sorted(r.keys()-set(FIELDS)))} for r in d['rows']]
     text = json.dumps({'sha256':_sum(d), **d}, indent=1, ensure_ascii=False, allow_nan=False)+'\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try: part.write_text(text, encoding='utf-8'); os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
-    return path
+    from hkd.models import write_whole
+    return write_whole(path, text)
 
 # %% ../nbs/05b_report.ipynb #bb580279
 def load_results(

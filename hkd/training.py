@@ -9,7 +9,7 @@ __all__ = ['DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 't
 
 # %% ../nbs/01b_training.ipynb #b01c3a1f
 import ctypes, dataclasses, difflib, hashlib, json, logging, os, pickle, shutil, signal, sys, tempfile, threading, time, warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels, weight_sums
+from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, head_problem, load_model, processor_of, save_model, set_labels, weight_sums, writing
 from .masks import apply_masks, load_masks, mask_files, save_masks
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
@@ -138,13 +138,19 @@ def teacher_logits(
     if (z := _kept_answers(file)) is not None and z.shape==(len(ds), task.num_labels): return z
     z = predict_logits(teacher, task, ds, view, max_length, bf16=bf16)
     if not np.isfinite(z).all(): raise ValueError(f"{_name(teacher)}: the teacher's logits are not finite for {int((~np.isfinite(z)).any(1).sum())} of {len(z)} examples; train it again")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix='.part', delete=False) as f:
-        np.save(f, z)
-        f.flush()
-        f.write(hashlib.sha256(Path(f.name).read_bytes()).digest())   # np.load reads no further than the numbers
-    os.replace(f.name, file)
+    with writing(f"{cache_dir()} (HKD_CACHE names another place for teachers' answers)"): _keep_answers(file, z)
     return np.load(file, mmap_mode='r', allow_pickle=False)
+
+def _keep_answers(file, z):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = tempfile.NamedTemporaryFile(dir=file.parent, suffix='.part', delete=False)
+    try:
+        with part as f:
+            np.save(f, z)
+            f.flush()
+            f.write(hashlib.sha256(Path(f.name).read_bytes()).digest())   # np.load reads no further than the numbers
+        os.replace(part.name, file)
+    finally: Path(part.name).unlink(missing_ok=True)
 
 def _kept_answers(file):
     "What was kept, if it is there, whole and as it was written; otherwise it is computed again"
@@ -543,16 +549,19 @@ class _Folder:
             yield self.partial
             _wait()
         else:
-            self.partial.mkdir(parents=True, exist_ok=True)
-            self.spent = _read_run(self.partial/'run.json').get('seconds', 0.)
-            self._note(self.spent)
-            start = time.time()
-            _wait()
-            try: yield self.partial
-            except BaseException:   # with nothing to go on from, nothing stays
-                if _last_whole(self.partial): self._note(self.spent+time.time()-start)
-                else: shutil.rmtree(self.partial)
-                raise
+            with writing(self.path):
+                self.partial.mkdir(parents=True, exist_ok=True)
+                self.spent = _read_run(self.partial/'run.json').get('seconds', 0.)
+                start = time.time()
+                try:
+                    self._note(self.spent)
+                    _wait()
+                    yield self.partial
+                except BaseException:   # with nothing to go on from, nothing stays
+                    if _last_whole(self.partial):
+                        with suppress(OSError): self._note(self.spent+time.time()-start)
+                    else: shutil.rmtree(self.partial)
+                    raise
             _wait()
             shutil.rmtree(self.partial)
 

@@ -224,15 +224,24 @@ def _load(model, task, **kw):
     return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model
 
 # %% ../nbs/01b_training.ipynb #f16aa78b
+def _rows_of(part, at):
+    if not hasattr(part, 'column_names'): return [part[i] for i in at]
+    columns = part[at]
+    return [dict(zip(columns, r)) for r in zip(*columns.values())]
+
 class TrainSet(torch.utils.data.Dataset):
     "Prepared examples of one or more sources, each with its row; `view` says which augmented view"
     def __init__(self, parts, regression=False):
         self.parts,self.ends = parts,np.cumsum([len(p) for p in parts])
         self.missing = -100. if regression else -100
     def __len__(self): return int(self.ends[-1])
-    def __getitem__(self, i):
-        p = int(np.searchsorted(self.ends, i, side='right'))
-        return {'labels':self.missing, **self.parts[p][int(i-(self.ends[p]-len(self.parts[p])))], 'row':int(i)}
+    def __getitem__(self, i): return self.__getitems__([i])[0]
+    def __getitems__(self, rows): # a table is read once for a whole batch
+        which,out = np.searchsorted(self.ends, rows, side='right'), {}
+        for p in set(which):
+            part,mine = self.parts[p], [int(i) for i,q in zip(rows, which) if q==p]
+            out.update(zip(mine, _rows_of(part, [i-int(self.ends[p]-len(part)) for i in mine])))
+        return [{'labels':self.missing, **out[int(i)], 'row':int(i)} for i in rows]
     @property
     def lengths(self): return np.concatenate([np.asarray(p['length']) for p in self.parts]) if hasattr(self.parts[0], 'column_names') else None
     def set_view(self, view):

@@ -78,19 +78,23 @@ def _cell(k, v):
     if isinstance(v, float): return f'{v:.4f}' if k in ('loss','probability') else f'{v:.2f}' if k=='size, MB' else f'{v:.1f}'
     return f'{v:,}' if isinstance(v, int) else '–' if v is None else str(v)
 
+def _console(width):
+    "Standard output, also where it was redirected in a notebook"
+    from rich.console import Console
+    return Console(width=None if sys.stdout.isatty() else width, force_jupyter=False)
+
 def _show(rows, as_json, title=None, notes=(), **extra):
     "Rows as a table with notes below, or everything as one JSON object"
     if not _is_main(): return
     if as_json: return print(json.dumps(dict(rows=rows, notes=list(notes), **extra), ensure_ascii=False))
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
     t = Table(title=title, box=box.SIMPLE_HEAD, title_justify='left')
     keys = list(dict.fromkeys(k for r in rows for k in r))
     for k in keys: t.add_column(k, justify='left' if any(isinstance(r.get(k), str) for r in rows) else 'right', overflow='fold')
     for r in rows: t.add_row(*(Text(_cell(k, r.get(k))) for k in keys))
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = _console(120)
     console.print(t)
     for n in notes: console.print(Text(n))
 
@@ -194,10 +198,9 @@ def _show_records(records, folders, as_json):
     "Tables, and where the rest is"
     if not _is_main(): return
     if as_json: return print(json.dumps(dict(runs=[dict(folder=str(f), **r.data) for r,f in zip(records, folders)]), ensure_ascii=False))
-    from rich.console import Console
     from rich.text import Text
     from hkd.report import table
-    console = Console(width=None if sys.stdout.isatty() else 130)
+    console = _console(130)
     for r,f in zip(records, folders):
         rows = [x for x in r if x.split==r.rows[0].split]
         console.print(Text(f"\n{f}: {rows[0].task}, {rows[0].split}, n={rows[0].n:,}", style='bold'), table(rows, _columns(rows)))

@@ -70,6 +70,13 @@ def _shows_bars():
 def _bar(items, what): # how far it is, once it has taken three seconds
     return tqdm(items, what, delay=3, leave=False, disable=not _shows_bars())
 
+# %% ../nbs/01b_training.ipynb #1c48398a
+def _mallopt(size):
+    "Blocks of so many bytes and more go back to the system when they are freed; smaller ones are kept for the next, where the C library lets itself be told"
+    try: mallopt = ctypes.CDLL('libc.so.6').mallopt
+    except (OSError, AttributeError): return
+    mallopt(-3, size), mallopt(-1, 2**31-1)   # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
+
 # %% ../nbs/01b_training.ipynb #8bc2e71d
 def predict_logits(
     model,                     # any classifier with its `processor`
@@ -85,6 +92,7 @@ def predict_logits(
     order = np.argsort(-np.asarray(ds['length']), kind='stable') if task.modality=='text' else np.arange(len(ds))
     out = np.empty((len(ds), task.num_labels), dtype=np.float32)
     cast = torch.autocast(_device(model).type, torch.bfloat16, enabled=has_bf16() if bf16 is None else bf16)
+    _mallopt(2**30)
     with _evaluating(model), cast:
         for rows in _bar(np.array_split(order, max(1, -(-len(ds)//batch_size))), f'answers to {len(ds):,} examples'):
             batch = Collator(processor_of(model))([ds[int(i)] for i in rows])
@@ -213,12 +221,6 @@ def _members(teacher, task):
     for t in getattr(teacher, 'teachers', [teacher]):
         _mallopt(2**20)   # what one needed goes back before the next is loaded
         yield _load(t, task)
-
-def _mallopt(size):
-    "Blocks of so many bytes and more go back to the system when they are freed; smaller ones are kept for the next, where the C library lets itself be told"
-    try: mallopt = ctypes.CDLL('libc.so.6').mallopt
-    except (OSError, AttributeError): return
-    mallopt(-3, size), mallopt(-1, 2**31-1)   # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
 
 def _load(model, task, **kw):
     return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model

@@ -415,7 +415,7 @@ class Table:
         for c in self.cells: out.add_row(*map(Text, c))
         return out
     def __str__(self):
-        console = Console(file=io.StringIO(), width=10_000, color_system=None, force_terminal=False)
+        console = Console(file=io.StringIO(), width=10_000, color_system=None, force_terminal=False, force_jupyter=False)
         console.print(self.__rich__(box=None))
         return '\n'.join(l.rstrip() for l in console.file.getvalue().splitlines())
     __repr__ = __str__

@@ -20,6 +20,7 @@ def main(parts):
         start = time.time()
         found[p] = importlib.import_module(p).measure() | dict(seconds=time.time()-start)
         rows = found[p].pop('rows', rows)
+        found[p]['made'] = {k: record([], 'make bench', {}, 0).data[k] for k in ('commit', 'dirty', 'versions', 'hardware')}   # of this part; others may be older
         rec = record(rows, 'make bench', dict(parts=list(PARTS)), sum(f['seconds'] for f in found.values()))
         rec.data |= found
         save_results(rec, OUT)

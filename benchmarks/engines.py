@@ -58,7 +58,7 @@ def contenders(big, name, student, artifact, tmp, cuda):
     out = [(name, big, 'torch'), ('student, float32', student, 'torch'), ('student, bfloat16', Cast(student, torch.bfloat16), 'torch'), ('artifact', load_compressed(artifact), 'torch'),
            ('artifact', load_compressed(artifact, 'bnb'), 'bnb'), ('artifact, narrower', load_compressed(narrow), 'torch')]
     if cuda: return [(n, m.to('cuda'), e) for n, m, e in out]   # ONNX Runtime is the CPU's
-    return out+[('student, int8 by its own tools', plain_int8(student, tmp/'onnx'), 'onnx'), ('artifact', load_compressed(artifact, 'onnx'), 'onnx'), ('artifact, narrower', load_compressed(narrow, 'onnx'), 'onnx')]
+    return out+[(f'{name}, int8 by its own tools', plain_int8(big, tmp/'big'), 'onnx'), ('student, int8 by its own tools', plain_int8(student, tmp/'onnx'), 'onnx'), ('artifact', load_compressed(artifact, 'onnx'), 'onnx'), ('artifact, narrower', load_compressed(narrow, 'onnx'), 'onnx')]
 
 def table(what, big, name, student, artifact=None, task=None, cuda=False, runs=50):
     "Rows of one comparison, all models in turns"
@@ -86,6 +86,7 @@ def measure(runs=50, say=lambda text: print(text, file=sys.stderr, flush=True)):
         best = min((r for r in got if r.name in ('artifact', 'artifact, bnb', 'artifact, onnx')), key=lambda r: r.latency_ms_p50)
         ratios[what] = dict(best=best.engine, than_big=got[0].latency_ms_p50/best.latency_ms_p50)
         if plain := [r for r in got if r.name.startswith('student, int8')]: ratios[what] |= dict(than_plain_int8=plain[0].latency_ms_p50/best.latency_ms_p50, than_plain_int8_of_32=best.throughput_32/plain[0].throughput_32)
+        if large := [r for r in got if r.name.startswith(f'{name}, int8')]: ratios[what]['than_big_int8'] = large[0].latency_ms_p50/best.latency_ms_p50
         rows += got
     return dict(rows=rows, ratios=ratios)
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 from hkd import training   # first: it silences what others say on import
 from hkd.data import load_task, prepare
 from hkd.models import copy_model, load_model, student_from_teacher
-import datasets, torch
+import datasets, numpy as np, torch
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, RandomSampler
@@ -109,7 +109,7 @@ def clock(steps):
 
 # The contenders: each trains `m` on the examples of `w`, and gives the seconds that come on top of what the clock sees
 
-def textbook(w, m, tmp, rows, bf16=False):
+def textbook(w, m, tmp, rows, bf16=False, order='random'):
     "Hugging Face's Trainer with a loss that asks the teacher in every step"
     class KD(Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, **kw):
@@ -118,7 +118,7 @@ def textbook(w, m, tmp, rows, bf16=False):
             kd = F.kl_div(F.log_softmax(out.logits/T, -1), F.softmax(z_t/T, -1), reduction='batchmean')*T**2
             return ALPHA*kd + (1-ALPHA)*out.loss
     data, collate = getattr(w, rows)
-    args = TrainingArguments(tmp, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=LR, bf16=bf16, use_cpu=ON_CPU, eval_strategy='no', save_strategy='no', report_to='none', disable_tqdm=True)
+    args = TrainingArguments(tmp, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=LR, bf16=bf16, train_sampling_strategy=order, use_cpu=ON_CPU, eval_strategy='no', save_strategy='no', report_to='none', disable_tqdm=True)
     KD(m, args, data_collator=collate, train_dataset=data).train()
 
 def brewed(w, m, tmp, rows, bf16=False):
@@ -180,6 +180,7 @@ CONTENDERS = dict(
     a=Contender('textbook loop', partial(textbook, rows='padded'), None, False, f'Trainer with compute_loss, padded to {LENGTH}, float32, teacher in every step'),
     b=Contender('textbook, dynamic padding', partial(textbook, rows='dynamic'), None, False, 'a, padded to the longest of a batch'),
     c=Contender('textbook, bf16', partial(textbook, rows='dynamic', bf16=BF16), None, BF16, f'b in {_bf16}'),
+    c0=Contender('textbook, bf16, grouped', partial(textbook, rows='dynamic', bf16=BF16, order='group_by_length'), None, BF16, "c with Trainer's own grouping by length"),
     d=Contender('TextBrewer', partial(brewed, rows='padded'), 'textbrewer', False, f'GeneralDistiller as its notebook has it, padded to {LENGTH}, float32; its KD loss omits T²'),
     d2=Contender('TextBrewer, tuned', partial(brewed, rows='dynamic', bf16=BF16), 'textbrewer', BF16, f'd with dynamic padding, in {_bf16}'),
     e=Contender('torchdistill', partial(boxed, rows='dynamic'), 'torchdistill', False, 'DistillationBox as its GLUE example has it, which pads dynamically, float32'),
@@ -249,19 +250,23 @@ def profile(base, keys, n=320):
 # Does bfloat16 learn the same?
 
 def precision(base, seeds=(0, 1, 2), n=2560):
-    "Accuracy on select after an epoch of n examples, seed by seed, by precision"
+    "Seed by seed, after an epoch of n examples: accuracy on select by precision, by how much a logit differs, and in how many answers"
     few = replace(base.task, splits=base.task.splits | dict(train=base.task.splits['train'].shuffle(seed=1).select(range(n))))
-    def accuracy(seed, bf16):
+    y = np.asarray(few.splits['select']['label'])
+    def logits(seed, bf16):
         trained = training.finetune(copy_model(base.student), few, num_train_epochs=1, learning_rate=1e-4, seed=seed, bf16=bf16, eval_strategy='no', save_strategy='no', disable_tqdm=True).model
-        return training.evaluate(trained, few, 'select', bf16=bf16)['accuracy']
+        return training.predict_logits(trained, few, 'select', bf16=bf16)
     with warnings.catch_warnings(action='ignore'), redirect_stdout(io.StringIO()), patch.object(training, '_metrics', lambda *_: {}):
-        return {name: [accuracy(s, bf16) for s in seeds] for name, bf16 in (('float32', False), ('bfloat16', True))}
+        pairs = [(logits(s, False), logits(s, True)) for s in seeds]
+    if any((a == b).all() for a, b in pairs): raise RuntimeError('both precisions gave the same logits: was bfloat16 on?')
+    accuracy = {name: [100*float((p[i].argmax(1) == y).mean()) for p in pairs] for i, name in enumerate(('float32', 'bfloat16'))}
+    return dict(accuracy=accuracy, logit_difference=[float(np.abs(a-b).mean()) for a, b in pairs], other_answers=[int((a.argmax(1) != b.argmax(1)).sum()) for a, b in pairs], n=len(y))
 
 # The table
 
 def ratios(speed, best):
     "Name -> how many times as fast the one is as the other"
-    pairs = {'g/a': 'ga', 'g/better of d, e': ('g', best), 'time g/time h': 'hg', 'g/c': 'gc', 'f/c': 'fc', 'g/d2': ('g', 'd2'), 'g/e2': ('g', 'e2')}
+    pairs = {'g/a': 'ga', 'g/better of d, e': ('g', best), 'time g/time h': 'hg', 'g/c': 'gc', 'f/c': 'fc', 'f/c0': ('f', 'c0'), 'g/c0': ('g', 'c0'), 'g/d2': ('g', 'd2'), 'g/e2': ('g', 'e2')}
     return {n: speed[x]/speed[y] for n, (x, y) in pairs.items() if x in speed and y in speed}
 
 def measure(rounds=5, examples=640, only=None):

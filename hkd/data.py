@@ -363,6 +363,7 @@ def read_table(path)->pd.DataFrame: # columns as in the file
         elif end in ('.tsv','.csv'): df = _delimited(path, end=='.tsv')
         else: df = _json_rows(path)
     except UnicodeDecodeError as e: raise ValueError(f"{path}: not UTF-8 (byte {e.object[e.start]:#04x} at {e.start}); save it as UTF-8") from None
+    except PermissionError: raise   # told by who asked for the file
     except Exception as e: raise ValueError(f"{path}: can't be read as {end[1:].upper()} ({_brief(getattr(e, 'strerror', None) or str(e) or type(e).__name__, 200)})") from None   # a damaged Parquet file fails in many ways
     if not len(df): raise ValueError(f"{path}: no rows below the header")
     if twice := [c for c,n in Counter(map(str, df.columns)).items() if n>1]: raise ValueError(f"{path}: two columns are called {_brief(repr(twice[0]))}; rename one")

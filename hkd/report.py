@@ -832,12 +832,12 @@ def _place(size, at, taken, bars, frame, dpi):
             if best is None or cost<best[0]: best = cost, box, r
     return best[1:]
 
-def _apart(ax, xs, ys, gap=6, most=34):
-    "Positions in which points of one size stand side by side, the best to the right: `gap` points apart, all within `most`"
+def _apart(ax, xs, ys, gap=4, most=14):
+    "Positions in which points of nearly one size can be told apart, in their order: `gap` points from one to the next, all within `most`"
     px, pt = ax.transData.transform([(x, ys[0]) for x in xs])[:,0], ax.figure.dpi/72
     order, out = np.argsort(px, kind='stable'), px.copy()
     for same in np.split(order, np.flatnonzero(np.diff(px[order])>3)+1):
-        same = sorted(same, key=lambda i: ys[i])
+        same = sorted(same, key=lambda i: (xs[i], ys[i]))
         out[same] += (np.arange(len(same))-(len(same)-1)/2)*min(gap, most/max(1, len(same)-1))*pt
     return ax.transData.inverted().transform([(x, ax.get_window_extent().y0) for x in out])[:,0]
 
@@ -910,7 +910,7 @@ def plot_tradeoff(
         left, _, right, _ = ax.get_window_extent().extents
         lines.append((left, (y := ax.transData.transform((at[id(rows[0])], max(teachers)))[1])-2, right, y+2))
     if labels: _label_points(ax, rows, at, lines)
-    if rows[0].get('task'): ax.set_title(f"{rows[0]['task']}, {rows[0]['split']}, n={rows[0]['n']:,}; rows of one size stand side by side", fontsize=8, color='#666666', loc='left')
+    if rows[0].get('task'): ax.set_title(f"{rows[0]['task']}, {rows[0]['split']}, n={rows[0]['n']:,}; rows of nearly one size are drawn apart; grey: the best accuracy up to each size", fontsize=8, color='#666666', loc='left')
     return fig
 
 def tradeoff(

@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, into nbs/results/bench.json: `make bench`, or `python benchmarks/bench.py [PART...]` for some of engines, training, growth, start.
+"""All benchmarks, one after the other, into nbs/results/bench.json: `make bench`, or `python benchmarks/bench.py [PART...]` for some of engines, training, precision, growth, start.
 
 A part that isn't named keeps what the record has of it. Nothing else should run on the machine meanwhile.
 """
@@ -6,7 +6,7 @@ import importlib, json, sys, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
-PARTS = ('engines', 'training', 'growth', 'start')
+PARTS = ('engines', 'training', 'precision', 'growth', 'start')
 OUT = HERE/'nbs/results/bench.json'
 
 def main(parts):

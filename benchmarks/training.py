@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 from hkd import training   # first: it silences what others say on import
 from hkd.data import load_task, prepare
 from hkd.models import copy_model, load_model, student_from_teacher
-import datasets, numpy as np, torch
+import datasets, torch
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, RandomSampler
@@ -249,19 +249,6 @@ def profile(base, keys, n=320):
 
 # Does bfloat16 learn the same?
 
-def precision(base, seeds=(0, 1, 2), n=2560):
-    "Seed by seed, after an epoch of n examples: accuracy on select by precision, by how much a logit differs, and in how many answers"
-    few = replace(base.task, splits=base.task.splits | dict(train=base.task.splits['train'].shuffle(seed=1).select(range(n))))
-    y = np.asarray(few.splits['select']['label'])
-    def logits(seed, bf16):
-        trained = training.finetune(copy_model(base.student), few, num_train_epochs=1, learning_rate=1e-4, seed=seed, bf16=bf16, eval_strategy='no', save_strategy='no', disable_tqdm=True).model
-        return training.predict_logits(trained, few, 'select', bf16=bf16)
-    with warnings.catch_warnings(action='ignore'), redirect_stdout(io.StringIO()), patch.object(training, '_metrics', lambda *_: {}):
-        pairs = [(logits(s, False), logits(s, True)) for s in seeds]
-    if any((a == b).all() for a, b in pairs): raise RuntimeError('both precisions gave the same logits: was bfloat16 on?')
-    accuracy = {name: [100*float((p[i].argmax(1) == y).mean()) for p in pairs] for i, name in enumerate(('float32', 'bfloat16'))}
-    return dict(accuracy=accuracy, logit_difference=[float(np.abs(a-b).mean()) for a, b in pairs], other_answers=[int((a.argmax(1) != b.argmax(1)).sum()) for a, b in pairs], n=len(y))
-
 # The table
 
 def ratios(speed, best):
@@ -288,15 +275,13 @@ def measure(rounds=5, examples=640, only=None):
             for k in keys[r % len(keys):]+keys[:r % len(keys)]:
                 rates[k].append(run(k, w))
                 say(f'round {r+1} of {rounds}: {CONTENDERS[k].name} ({k}) {rates[k][-1]:.1f} examples/s')
-        say('float32 and bfloat16')
-        learnt = precision(base) if BF16 else {}
         shares = profile(base, [k for k in ('a', 'c', 'c2', 'g') if k in keys]) if ON_CPU else {}
     speed = {k: median(v) for k, v in rates.items()}
     best = max((k for k in 'de' if k in speed), key=speed.get, default=None)
     if best: notes.append(f'the better of d and e, the peers as advised, is {best}' if {'d', 'e'} <= speed.keys() else f'of d and e only {best} was measured')
     notes += [f'{examples} examples a round; first losses are those of the formulas', 'not measured: TextBrewer\'s BasicDistiller can keep logits and batches in memory (is_caching_logits)']
     versions = {p: metadata.version(p) for p in ('torch', 'transformers', *sorted({CONTENDERS[k].peer for k in keys} - {None}))}
-    return dict(contenders=[dict(key=k, name=CONTENDERS[k].name, examples_per_s=speed[k], rounds=rates[k], what=CONTENDERS[k].what) for k in keys], ratios=ratios(speed, best), profile=shares, precision=learnt, versions=versions, notes=notes)
+    return dict(contenders=[dict(key=k, name=CONTENDERS[k].name, examples_per_s=speed[k], rounds=rates[k], what=CONTENDERS[k].what) for k in keys], ratios=ratios(speed, best), profile=shares, versions=versions, notes=notes)
 
 def show(found):
     "The result as a table"

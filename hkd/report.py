@@ -910,7 +910,7 @@ def plot_tradeoff(
         left, _, right, _ = ax.get_window_extent().extents
         lines.append((left, (y := ax.transData.transform((at[id(rows[0])], max(teachers)))[1])-2, right, y+2))
     if labels: _label_points(ax, rows, at, lines)
-    if rows[0].get('task'): ax.set_title(f"{rows[0]['task']}, {rows[0]['split']}, n={rows[0]['n']:,}; rows of nearly one size are drawn apart; grey: the best accuracy up to each size", fontsize=8, color='#666666', loc='left')
+    if rows[0].get('task'): ax.set_title(f"{rows[0]['task']}, {rows[0]['split']}, n={rows[0]['n']:,}; near sizes drawn apart; grey: the best up to each size", fontsize=8, color='#666666', loc='left')
     return fig
 
 def tradeoff(
@@ -923,7 +923,7 @@ def tradeoff(
     if not shown: raise ValueError('no row has both accuracy and a size: measure it first')
     fig, axes = plt.subplots(1, len(shown), figsize=(6*len(shown), 4.8), facecolor='white', layout='constrained', sharey=True, squeeze=False)
     for ax,x in zip(axes[0], shown): plot_tradeoff(rows, x, ax)
-    for ax in axes[0][1:]: ax.set_ylabel('')
+    for ax in axes[0][1:]: ax.set_ylabel(''); ax.set_title('', loc='left')
     return fig
 
 # %% ../nbs/05b_report.ipynb #97f58d4b

@@ -644,6 +644,17 @@ def _plain_attention(model, args):
     finally:
         if fused: model.set_attn_implementation('sdpa')
 
+# %% ../nbs/01b_training.ipynb #b3370d2f
+_SMALL = 2**20   # weights
+
+@contextmanager
+def _few_threads(model):
+    "One thread for a small model, and as many as before afterwards"
+    n = torch.get_num_threads()
+    if sum(p.numel() for p in model.parameters())<_SMALL: torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(n)
+
 # %% ../nbs/01b_training.ipynb #5fef5f6a
 _LARGE = 2**22    # weights of a table that is worth the trouble
 
@@ -682,7 +693,7 @@ def _fit(trainer, folder):
     _mallopt(2**30)       # what one step needed the next one needs too
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
-    with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args):
+    with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args), _few_threads(trainer.model):
         if stop: trainer.add_callback(stop)
         with _main_first(): last = _last_whole(trainer.args.output_dir)
         try: trainer.train(resume_from_checkpoint=last)

@@ -11,7 +11,7 @@ from links import ROOT, settings
 CFG = settings()
 NBS, LIB = ROOT/CFG['nbs_path'], ROOT/CFG['lib_path']
 PY, BIN = sys.executable, Path(sys.executable).parent
-NB_SECONDS, HELP_SECONDS = 300, .5
+NB_SECONDS, HELP_SECONDS = 600, .5
 IMAGE_KB, FILE_KB = 200, 1500
 ENV = {**os.environ, 'HF_HUB_OFFLINE':'1', 'HF_DATASETS_OFFLINE':'1', 'TOKENIZERS_PARALLELISM':'false', 'OMP_NUM_THREADS':'1',
        'MKL_NUM_THREADS':'1', 'PYTHONPATH':str(ROOT), 'PYTHONWARNINGS':'ignore', 'PIP_DISABLE_PIP_VERSION_CHECK':'1'}
@@ -138,6 +138,20 @@ def colab_cells():
     for nb in notebooks():
         second, third = cells(nb)[1:3]
         if colab.badge(nb.name) not in ''.join(second['source']) or ''.join(third['source'])!=colab.install(): raise Failed(f'{rel(nb)}: run `make colab`')
+
+def prints(src):
+    "Does a cell print something, whatever happens?"
+    try: tree = ast.parse(re.sub(r'^[!%].*$', '', src, flags=re.M))
+    except SyntaxError: return False
+    return any(isinstance(n, ast.Expr) and isinstance(n.value, ast.Call) and getattr(n.value.func, 'id', '')=='print' for n in tree.body)
+
+@check
+def outputs_are_stored():
+    "What a cell prints is stored with it: the site shows stored outputs"
+    for nb in notebooks():
+        for c in cells(nb):
+            src = ''.join(c['source'])
+            if c['cell_type']=='code' and not c['outputs'] and not {'hide','eval: false','cuda'} & set(directives(src)) and prints(src): raise Failed(f"{rel(nb)}: cell {c['id']} prints, but has no output: run the notebook and save it")
 
 # --- the modules ---
 

@@ -11,7 +11,6 @@ import hashlib, json, logging, math, os, re, shutil, tempfile, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from types import SimpleNamespace
 import torch, transformers
 from huggingface_hub import constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from transformers import AutoConfig, AutoTokenizer
+from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from . import __version__
 from .masks import apply_masks, mask_sparsity, remove_masks
@@ -485,6 +485,8 @@ def _bnb(d, said):
 _ENGINES['bnb'] = _bnb
 
 # %% ../nbs/05a_artifact.ipynb #09012f3e
+logging.getLogger('transformers.pipelines.base').addFilter(lambda r: "The model 'OnnxModel' is not supported" not in r.getMessage())   # it is: see below
+
 def _onnx():
     "ONNX Runtime, or how to get it"
     try:
@@ -540,9 +542,13 @@ class OnnxModel(nn.Module):
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)           # it is on the CPU
         self.register_buffer('digest', torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))   # so that no two have the same content_hash
         self.eval()
+    @property
+    def device(self): return self.place.device   # transformers' pipelines ask for it, and for the next
+    @property
+    def dtype(self): return self.place.dtype
     def forward(self, **inputs):
         z, = self.session.run(None, {k:inputs[k].cpu().numpy() for k in self.names})
-        return SimpleNamespace(logits=torch.from_numpy(z))
+        return SequenceClassifierOutput(logits=torch.from_numpy(z))
 
 # %% ../nbs/05a_artifact.ipynb #d371b057
 def export_onnx(

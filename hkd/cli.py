@@ -251,6 +251,7 @@ def demo(
 ):
     "Watch the whole hybrid on data made on the spot: no network, about two minutes (the same as hkd run demo)."
     run('demo', runs=runs, as_json=as_json)
+    _said(f'try: hkd predict {shlex.quote(str(runs/"demo-text/artifact"))} "the plot is not dull"', as_json)
 
 # %% ../nbs/08_cli.ipynb #bd2190e3
 @app.command(epilog="Examples: hkd recipes; hkd recipes bert > mine.toml")
@@ -320,6 +321,7 @@ def distill(
 ):
     "Train a student on labels and on its teacher's answers."
     from hkd import training
+    from hkd.report import wilson
     from hkd.kd_losses import check_loss_args
     from hkd.models import check_output, load_model
     if len(names) not in (2, 3): raise ValueError(f"{len(names)} names ({' '.join(names)}); give TEACHER STUDENT TASK, or TEACHER TASK --layers 3")
@@ -333,8 +335,8 @@ def distill(
     done = training.distill(start(), teacher, task, loss=loss, alpha=alpha, T=temperature, intermediate=intermediate, beta=beta, transfer=transfer, transfer_most=transfer_most, output_dir=output, **args)
     known = training.Trained(teacher, {s:training.evaluate(teacher, task, s, max_length=max_length) for s in done.metrics}, [], 0, 0)
     rows,notes = _rows('teacher', known)+_rows(output.name, done), [f"saved in {output}"]
-    ours,theirs = (m.metrics[task.report_split][task.metric] for m in (done, known))
-    if ours>theirs: notes.append(f"the student is ahead of its teacher on {task.report_split} ({ours:.1f} against {theirs:.1f} %): a better teacher may have more to give")
+    ours,theirs,n = *(m.metrics[task.report_split].get('accuracy') for m in (done, known)), len(task.split(task.report_split))
+    if ours and wilson(ours*n/100, n)[0]>theirs: notes.append(f"the student is ahead of its teacher on {task.report_split} ({ours:.1f} against {theirs:.1f} %): a better teacher may have more to give")
     if control:
         if transfer: args['max_steps'] = done.steps   # as many steps, on fewer examples
         other = training.finetune(start(), task, beside, **args)

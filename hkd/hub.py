@@ -156,6 +156,7 @@ def model_card(
     name,repo = stage or name, str(repo or folder.name)
     if not hasattr(record, 'rows'):
         file = Path(record) if record else folder.parent/'results.json'
+        if not file.is_file() and (folder/'results.json').is_file(): raise FileNotFoundError(f"{folder} is a whole run: name one of its stages, such as {folder}/artifact")
         if not file.is_file(): raise FileNotFoundError(f"{folder}: no record beside it ({file.name} in the run's folder); let the run finish, or name one with record")
         record = load_results(file)
     rows = _rows(record, folder, name)

@@ -329,13 +329,13 @@ def _compared(recipe, right, seed):
 
 # %% ../nbs/05d_pipeline.ipynb #98349820
 def _outdone(recipe, rows):
-    "Students that are ahead of who taught them, in words"
+    "Students that are ahead of who taught them by more than luck would have it, in words"
     by = {(r.name, r.split):r for r in rows}
     for s in recipe.stages:
         for t in teachers(s):
             for split in dict.fromkeys(r.split for r in rows):
                 a,b = by.get((s.name, split)), by.get((_called(recipe, t), split))
-                if a and b and a.accuracy is not None and a.accuracy>b.accuracy: yield f"{a.name} is ahead of {b.name}, which taught it, on {split} ({a.accuracy:.1f} against {b.accuracy:.1f} %, n={a.n:,}): a better teacher may have more to give."
+                if a and b and a.accuracy is not None and a.interval[0]>b.accuracy: yield f"{a.name} is ahead of {b.name}, which taught it, on {split} ({a.accuracy:.1f} against {b.accuracy:.1f} %, n={a.n:,}): a better teacher may have more to give."
 
 def _ensembles(recipe, task, runs, seed):
     "What several teachers know together"

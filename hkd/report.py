@@ -1093,7 +1093,7 @@ def _heard_as_one(e): return f"- {_listed(e['teachers'])}, whom {e['stage']} hea
 def _made(record):
     "How a record was made, in lines"
     h, v = record.hardware, record.versions
-    took = '' if record.seconds is None else f' in {record.seconds:,.0f} s'
+    took = '' if record.seconds is None else f', {record.seconds:,.0f} s of training'
     machine = ', '.join(str(o) for o in (h.cpu, h.cores and f'{h.cores} cores', h.memory_gib and f'{h.memory_gib} GiB', h.gpu or 'no graphics card') if o)
     commit = f"Commit {record.commit[:40]}{', with uncommitted changes' if record.dirty else ''}." if record.commit else ''
     return [f'- {l}' for l in (f'Made by `{record.command}`{took}.', f'Machine: {machine}.', f"Versions: {', '.join(f'{k} {x}' for k,x in v.items() if x)}.", commit) if l]

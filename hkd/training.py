@@ -26,6 +26,7 @@ from .models import _qkv, _quiet, check_output, content_hash, encoder_layers, he
 from .masks import apply_masks, load_masks, mask_files, save_masks
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_utils import get_last_checkpoint
 
 # %% ../nbs/01b_training.ipynb #b6113485
@@ -466,6 +467,7 @@ def training_arguments(
     for k in ('num_train_epochs','per_device_train_batch_size','per_device_eval_batch_size','learning_rate','gradient_accumulation_steps'):
         if k in args and not (isinstance(args[k], (int,float)) and args[k]>0): raise ValueError(f"{k}={args[k]}: must be a number above 0")
     if not (isinstance(args['seed'], int) and args['seed']>=0): raise ValueError(f"seed={args['seed']}: must be a whole number, 0 or more")
+    _check_trackers(args['report_to'])
     if args['eval_strategy']=='no': args['load_best_model_at_end'] = False
     steps = max(1, n//(args['per_device_train_batch_size']*args.get('gradient_accumulation_steps', 1)))*args['num_train_epochs']
     args.setdefault('logging_steps', max(1, int(steps//50)))
@@ -473,6 +475,12 @@ def training_arguments(
     args['per_device_train_batch_size'] = size//_several()
     try: return TrainingArguments(str(folder), **args)
     except (TypeError, ValueError) as e: raise ValueError(f"training arguments: {' '.join(str(e).split())}") from None
+
+def _check_trackers(names):
+    "Refuse a tracker that doesn't exist, or whose package isn't there"
+    for k in set(listify(names))-{'none','all'}:
+        if k not in INTEGRATION_TO_CALLBACK: raise ValueError(f"report_to={k!r}: no such tracker; there are {', '.join(sorted(INTEGRATION_TO_CALLBACK))}")
+        if k not in get_available_reporting_integrations(): raise ValueError(f"report_to={k!r} needs a package that isn't installed: pip install {dict(tensorboard='tensorboardX').get(k, k)}")
 
 def _near(word, known):
     "A hint at what may have been meant"
@@ -506,7 +514,9 @@ class _Stop(TrainerCallback):
         if self.signum: raise KeyboardInterrupt
         self.signum = signum
     def on_step_end(self, args, state, control, **kw):
-        if self.signum: control.should_save = control.should_training_stop = True
+        if not self.signum: return
+        control.should_save = control.should_training_stop = True
+        args.save_total_limit = None   # else Trainer removes at the end what isn't the best, this checkpoint too
     def on_epoch_end(self, args, state, control, **kw): # Trainer ends the epoch it was stopped in: no score for half an epoch
         if self.signum and abs(state.epoch-round(state.epoch))>1e-6: control.should_evaluate = control.should_save = False
 
@@ -841,6 +851,7 @@ def predict(
     batch_size:int=64, # at a time
 )->list:          # a dict each: `label` and `probability`, or `value` for regression
     "What a model makes of new inputs"
+    if isinstance(inputs, (str, bytes, Path)): raise ValueError(f"inputs={str(inputs)[:40]!r}: give a list, of one if there is one")
     processor,out = processor_of(model), []
     with _evaluating(model):
         for b in range(0, len(inputs), batch_size):

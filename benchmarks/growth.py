@@ -1,5 +1,5 @@
 """What grows with the data and with the teachers: peak memory of a run on 100 and on 67,000 examples, under one and under four teachers, and the time of an epoch."""
-import json, os, sys, tempfile, time
+import json, os, statistics, sys, tempfile, time
 from pathlib import Path
 from unittest.mock import patch
 
@@ -46,7 +46,7 @@ def make_teachers(folder, k):
     for i in range(k): save_model(model_from_config(BertConfig(**BASE), big_task(100), demo_tokenizer(), seed=i), Path(folder)/str(i))
 
 def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
-    "Seconds of an epoch under kept answers, of the same 960 sentences taken once, twice, four times; the best of some rounds, since others only ever slow it down"
+    "Seconds of an epoch under kept answers, of the same 960 sentences taken once, twice, four times; on one thread, medians of the rounds"
     from transformers import BertConfig, PrinterCallback, TrainerCallback
     from hkd.data import demo_tokenizer, prepare
     from hkd.models import model_from_config
@@ -69,7 +69,7 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
             trainer.train()
         return clock.seconds
     seconds(1)
-    return {n: min(times) for n, times in zip(sizes, zip(*[[seconds(n//sizes[0]) for n in sizes] for _ in range(rounds)]))}
+    return {n: statistics.median(times) for n, times in zip(sizes, zip(*[[seconds(n//sizes[0]) for n in sizes] for _ in range(rounds)]))}
 
 def measure(most=67_000, say=lambda text: print(text, file=sys.stderr, flush=True)):
     with tempfile.TemporaryDirectory() as folder:

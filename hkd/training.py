@@ -74,9 +74,10 @@ def _bar(items, what): # how far it is, once it has taken three seconds
 # %% ../nbs/01b_training.ipynb #1c48398a
 def _mallopt(size):
     "Blocks of so many bytes and more go back to the system when they are freed; smaller ones are kept for the next, where the C library lets itself be told"
-    try: mallopt = ctypes.CDLL('libc.so.6').mallopt
+    try: libc = ctypes.CDLL('libc.so.6'); libc.mallopt
     except (OSError, AttributeError): return
-    mallopt(-3, size), mallopt(-1, 2**31-1)   # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
+    libc.mallopt(-3, size), libc.mallopt(-1, 2**31-1)   # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD
+    if size<2**30: libc.malloc_trim(0)                  # and what was kept so far goes back now
 
 # %% ../nbs/01b_training.ipynb #8bc2e71d
 def predict_logits(

@@ -79,9 +79,9 @@ def _cell(k, v):
     return f'{v:,}' if isinstance(v, int) else '–' if v is None else str(v)
 
 def _console(width):
-    "Standard output, also where it was redirected in a notebook"
+    "Standard output; plain text where that is no terminal, whatever a notebook's kernel asks for"
     from rich.console import Console
-    return Console(width=None if sys.stdout.isatty() else width, force_jupyter=False)
+    return Console(width=None if (tty := sys.stdout.isatty()) else width, force_jupyter=False, force_terminal=tty)
 
 def _show(rows, as_json, title=None, notes=(), **extra):
     "Rows as a table with notes below, or everything as one JSON object"

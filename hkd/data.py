@@ -404,13 +404,13 @@ def find_columns(
     has = f"; the columns are {_listed(list(df.columns))}"
     given = bool(columns)
     if label is None: label = next((c for n in LABEL_NAMES for c in df.columns if str(c).lower()==n), None)
-    if label is None: raise ValueError(f"{where}: no column named 'label'{has}; say which with label=")
+    if label is None: raise ValueError(f"{where}: no column named 'label'{has}; say which with label= (--label)")
     columns = tuple(listify(columns)) or _input_columns(df, label)
-    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise ValueError(f"{where}: are {' and '.join(map(_brief, columns))} a pair, or is one of them no input?{has}; say which with columns=")
+    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise ValueError(f"{where}: are {' and '.join(map(_brief, columns))} a pair, or is one of them no input?{has}; say which with columns= (--columns)")
     for c in (*columns, label):
         if c not in df.columns: raise ValueError(f"{where}: no column {_brief(repr(c))}{has}")
-    if label in columns: raise ValueError(f"{where}: {_brief(repr(label))} is the label's column and can't be an input{has}; say which with columns= or label=")
-    if not 1<=len(columns)<=2: raise ValueError(f"{where}: {len(columns)} text columns, and a task takes one or two{has}; say which with columns=")
+    if label in columns: raise ValueError(f"{where}: {_brief(repr(label))} is the label's column and can't be an input{has}; say which with columns= (--columns) or label= (--label)")
+    if not 1<=len(columns)<=2: raise ValueError(f"{where}: {len(columns)} text columns, and a task takes one or two{has}; say which with columns= (--columns)")
     return columns, label
 
 # %% ../nbs/00_data.ipynb #593c486f
@@ -429,7 +429,7 @@ def class_names(values, where)->list: # label names in order
     if len(seen)<=1000 and all(map(_is_int, seen)): return sorted(seen, key=int)
     if all(_number(v)==_number(v) for v in seen):
         raise ValueError(f"{where}: labels such as {_brief(next(v for v in sorted(seen) if not _is_int(v)))} are no classes; for regression say metric='pearson'")
-    if len(seen)>1000 or len(seen)>max(20, len(values)/2): raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; say which column with label=")
+    if len(seen)>1000 or len(seen)>max(20, len(values)/2): raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; say which column with label= (--label)")
     return sorted(seen)
 
 def encode_labels(
@@ -461,7 +461,7 @@ def _texts(df, columns, where):
     return out
 
 def _keys(task, parts): # split -> content key of each row; images are compared across splits
-    if task.modality=='text': return {s:['\x1f'.join(map(normalise, row)) for row in zip(*[ds[c] for c in task.columns])] for s,ds in parts.items()}
+    if task.modality=='text': return {s:['\x1f'.join(map(normalise, row)) for row in zip(*[ds[c][:] for c in task.columns])] for s,ds in parts.items()}
     seen = [(difference_hash(im), thumbnail(im)) for ds in parts.values() for r in ds['image'] for im in [open_image(r)]]
     group = iter(same_images(*zip(*seen)))
     return {s:[next(group) for _ in range(len(ds))] for s,ds in parts.items()}
@@ -476,11 +476,12 @@ def _cut(task, parts, select, phrases):
         keep[s] = [i for i in keep[s] if keys[s][i] not in taken]
         taken |= set(keys[s])
     missing = [s for s,others in (('validation',('validation','test')), ('select',('select',))) if not any(o in parts for o in others)]
+    labels = parts['train']['label'][:]   # a list: row by row a Dataset is slow
     for s in missing:
         k = [keys['train'][i] for i in keep['train']]
         n = select if select>=1 else min(1000, max(1, round(select*len(set(k)))))
         if phrases: n = n if select>=1 else round(select*sum(p==[q] for q,p in maximal_phrases(k).items()))
-        stay,held = holdout(k, [parts['train']['label'][i] for i in keep['train']], n, maximal_phrases(k) if phrases else None, task.seed)
+        stay,held = holdout(k, [labels[i] for i in keep['train']], n, maximal_phrases(k) if phrases else None, task.seed)
         parts[s],keep[s] = parts['train'],[keep['train'][i] for i in held]
         keep['train'] = [keep['train'][i] for i in stay]
     return {s:parts[s].select(keep[s]) for s in sorted(keep, key=lambda s: SPLITS.index(s) if s in SPLITS else 9)}
@@ -512,7 +513,7 @@ def make_task(
     if bad := next((c for c in columns if modality=='text' and (c in ('id','label','image') or '\0' in str(c))), None): raise ValueError(f"{parts['train'][2]}: a column of texts can't be called {_brief(repr(bad))}; rename it")
     task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed)
     data = {s:_dataset(modality, x, encode_labels(y, labels, where)) for s,(x,y,where) in parts.items()}
-    if labels and len(set(data['train']['label']))<2: raise ValueError(f"{parts['train'][2]}: one class only ({_brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
+    if labels and len(set(data['train']['label'][:]))<2: raise ValueError(f"{parts['train'][2]}: one class only ({_brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
     return replace(task, splits=_nonempty(_cut(task, data, select, phrases), {s:(parts[s] if s in parts else parts['train'])[2] for s in SPLITS+('validation_mismatched',)}))
 
 def _dataset(modality, inputs, labels):
@@ -605,7 +606,7 @@ def _hub_parts(dd, name, columns, label):
     for s,ds in dd.items():
         where,s = f'{name} [{s}]', _split_name(s)
         if image:
-            if (lab := label or classes) not in ds.column_names: raise ValueError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; say which with label=")
+            if (lab := label or classes) not in ds.column_names: raise ValueError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; say which with label= (--label)")
             with _no_bars(): ds = ds.cast_column(image, ImageFeature(decode=False))
             cols = ('image',)
             parts[s] = (dict(image=ds[image][:]), _named(ds, lab), where)

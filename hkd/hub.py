@@ -97,19 +97,19 @@ def _metrics(r): return {m: r[m] for m in ('accuracy','f1','matthews','pearson',
 
 def _dataset(task): return KNOWN[task]['hub'] if task in KNOWN else None
 
-def _card_head(name, rows, seed, modality, licence, base):
+def _card_head(name, rows, seed, modality, licence, base, library):
     task = 'image-classification' if modality=='image' else 'text-classification'
     found = [EvalResult(task_type=task, dataset_type=_dataset(r.task) or r.task, dataset_name=r.task, dataset_split=r.split, metric_type=m, metric_value=round(_own(r, seed) if m=='accuracy' else v, 2))
              for r in rows for m,v in _metrics(r).items()]
     data = {_dataset(rows[0].task)}-{None}
     return ModelCardData(model_name=name, license=licence or 'unknown', base_model=[b for b in base if '/' in b and not Path(b).exists()] or None, datasets=sorted(data) or None,
-                         metrics=list(_metrics(rows[0])), library_name='transformers', pipeline_tag=task, tags=['hkd', 'knowledge-distillation'], eval_results=found).to_yaml()
+                         metrics=list(_metrics(rows[0])), library_name=library, pipeline_tag=task, tags=['hkd', 'knowledge-distillation'], eval_results=found).to_yaml()
 
-def _hkd():
-    "hkd's name, with its address where the installed package tells"
-    try: home = metadata('hkd').get('Home-page')
-    except PackageNotFoundError: home = None
-    return f'[hkd]({home})' if home else 'hkd'
+def _home(): # hkd's address, where the installed package tells
+    try: return metadata('hkd').get('Home-page')
+    except PackageNotFoundError: return None
+
+def _hkd(): return f'[hkd]({home})' if (home := _home()) else 'hkd'
 
 def _beside(rec, name, split):
     "A row together with those to compare it with: its source and teacher, and who was trained alone"
@@ -118,13 +118,18 @@ def _beside(rec, name, split):
     keep = {name, mine.source, *(r.name for r in rows if r.method in ('teacher', 'no-kd'))}
     return [r for r in rows if r.name in keep]
 
+def _install():
+    "What puts hkd there"
+    home = _home()
+    return f'pip install git+{home}' if home and 'github.com' in home else 'pip install hkd'
+
 def _use(repo, folder, modality):
     "How to load it, in a few lines that run"
     what = "pipe('leaf.jpg')" if modality=='image' else "pipe('a fine and moving film')"
     if is_artifact(folder): load = f"from hkd.artifact import load_compressed\n\nmodel = load_compressed('{repo}')   # or load_compressed('{repo}', 'onnx')"
     else: load = f"from hkd.models import load_model\n\nmodel = load_model('{repo}')"
     part = 'image_processor' if modality=='image' else 'tokenizer'
-    return f"```python\n{load}\n\nfrom transformers import pipeline\npipe = pipeline('{'image' if modality=='image' else 'text'}-classification', model=model, {part}=model.processor)\n{what}\n```"
+    return f"```sh\n{_install()}\n```\n\n```python\n{load}\n\nfrom transformers import pipeline\npipe = pipeline('{'image' if modality=='image' else 'text'}-classification', model=model, {part}=model.processor)\n{what}\n```"
 
 # %% ../nbs/05e_hub.ipynb #fd571404
 def _said_of(r, seed):
@@ -173,7 +178,7 @@ def model_card(
              ('What it stands on', [terms]),
              ('What to mind', [f"It knows the labels of `{r.task}` and nothing else. Settings were chosen on a part of the training set (`select`); the figures above are of examples from which nothing was learnt, of the same kind as the training set. On texts or images of another kind it will do worse."])]
     body = '\n\n'.join('\n'.join(([f'## {h}', ''] if h else [])+lines).strip() for h,lines in parts)
-    return f"---\n{_card_head(repo.split('/')[-1], rows, seed, modality, licence, base)}\n---\n\n# {repo.split('/')[-1]}\n\n{body}\n"
+    return f"---\n{_card_head(repo.split('/')[-1], rows, seed, modality, licence, base, 'hkd' if is_artifact(folder) else 'transformers')}\n---\n\n# {repo.split('/')[-1]}\n\n{body}\n"
 
 # %% ../nbs/05e_hub.ipynb #04e2a916
 _GOES = ('.safetensors', '.json', '.txt', '.model')

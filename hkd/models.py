@@ -379,6 +379,9 @@ def convert_bin(
 _checkpoint_files = re.compile(r'(config|generation_config|preprocessor_config|processor_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|'
     r'vocab|metrics|trainer_state)\.json|(vocab|merges)\.txt|(spiece|sentencepiece\.bpe|tokenizer)\.model|.*\.safetensors|.*\.safetensors\.index\.json')
 
+def _are_logs(d): # nothing but TensorBoard's files
+    return all(p.is_dir() or '.tfevents.' in p.name for p in d.rglob('*'))
+
 def check_output(
     dir:str|Path, # where a model is to be saved
 )->Path:          # the same, as a path
@@ -386,7 +389,7 @@ def check_output(
     d = Path(dir).expanduser()
     if f := next((p for p in (d, *d.parents) if p.is_file()), None): raise ValueError(f"{f} is a file: choose a folder to save to")
     names = sorted(p.name + '/'*p.is_dir() for p in d.iterdir()) if d.exists() else []
-    strangers = [n for n in names if not _checkpoint_files.fullmatch(n)] or (names if 'config.json' not in names else [])
+    strangers = [n for n in names if not (_checkpoint_files.fullmatch(n) or n=='runs/' and _are_logs(d/'runs'))] or (names if 'config.json' not in names else [])
     if strangers: raise ValueError(f"{d} holds {strangers[0]}, so it is more than a checkpoint and is not replaced: choose a new folder")
     return d
 

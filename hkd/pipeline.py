@@ -24,7 +24,7 @@ from .qlora import qlora
 from .recipe import (Artifact, Distill, Recipe, RUN_FORMAT, Taught, Training, Trim, check_folder, folder, history, is_finished, kind, method, plan, read_run, stamp, teachers,
                         to_dict, varies, _named, _without_seeds)
 from .report import Record, combine, grade, latency, load_any, load_results, mcnemar, measure, measured_row, record, save_results, to_markdown, tradeoff
-from .training import _Folder, _bar, _is_main, _wait, _hash, _load, distill, finetune, predict_logits, training_arguments
+from .training import _Folder, _bar, _check_trackers, _is_main, _wait, _hash, _load, distill, finetune, predict_logits, training_arguments
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 # %% ../nbs/05d_pipeline.ipynb #ea22fc78
@@ -36,6 +36,7 @@ class Work:
     task:Task
     seed:int      # of the run; a stage may have one of its own
     runs:Path     # the run's folder
+    report_to:str='none' # a tracker that is told of training
 
     @property
     def out(self): return self.runs/folder(self.stage, self.seed)
@@ -69,7 +70,7 @@ def _training(s, seed):
     every = s.steps//next(k for k in (3,2,1) if s.steps%k==0)
     return dict(max_steps=s.steps, eval_strategy='steps', eval_steps=every, save_strategy='steps', save_steps=every, **args)
 
-def _common(w): return dict(output_dir=w.out, views=w.stage.views, max_length=w.stage.max_length, **_training(w.stage, w.own_seed))
+def _common(w): return dict(output_dir=w.out, views=w.stage.views, max_length=w.stage.max_length, **dict(report_to=w.report_to, run_name=f'{w.recipe.name}/{w.out.name}') | _training(w.stage, w.own_seed))
 def _heard(w): return dict(teacher=w.teacher, **{k:getattr(w.stage, k) for k in ('loss','alpha','T','transfer','transfer_most')})
 
 def _kept(w, model, make, *what):
@@ -139,7 +140,7 @@ def _checkpoints(recipe): return list(dict.fromkeys(n for s in recipe.stages for
 
 def _check_checkpoint(name, task):
     if name in DEMO_MODELS:
-        if not task.name.startswith('demo-'): raise ValueError(f"{name} is made for the demo tasks only: give a checkpoint for {task.name} in its place (hkd run has --teacher and --student)")
+        if not task.name.startswith('demo-'): raise ValueError(f"{name} is made for the demo tasks only: give a checkpoint for {task.name} in its place")
         return
     reads = modality_of(_load_config(name, find_model(name)))   # of a hub name, its config is fetched
     if reads!=task.modality: raise ValueError(f"{name} is a model for {reads}, but task {task.name!r} needs one for {task.modality}")
@@ -156,16 +157,24 @@ def _check_stage(s, task, recipe):
     for n in teachers(s):
         if n in recipe and not isinstance(recipe[n], Training): raise ValueError(f"teacher {n!r} is a {kind(recipe[n])}, which hasn't learnt anything: name one that trains")
 
+def _all_wrong(recipe, wrong):
+    "What is the matter with checkpoints, and how to name others"
+    (n,e),*rest = wrong.items()
+    meant = difflib.get_close_matches(n, [s.name for s in recipe.stages], 1)
+    words = [str(e) + (f"; or was the stage {meant[0]!r} meant?" if meant else '')] + [f"the same goes for {k}" if str(x).replace(k, n)==str(e) else str(x) for k,x in rest]
+    others = [f"--set {s.name}.{f}=FOLDER" for s in recipe.stages for f in ('model','teacher') if getattr(s, f, None) in wrong]
+    return '; '.join(words + ([f"for others: {' '.join(others)}"] if others else []))
+
 def check_recipe(
     recipe:Recipe, # to be run
     task:Task,     # loaded
 ):
     "Raise in one line what would fail later"
+    wrong = {}
     for n in _checkpoints(recipe):
         try: _check_checkpoint(n, task)
-        except (ValueError, FileNotFoundError) as e:
-            meant = difflib.get_close_matches(n, [s.name for s in recipe.stages], 1)
-            raise type(e)(f"{e}; or was the stage {meant[0]!r} meant?" if meant else str(e)) from None
+        except (ValueError, FileNotFoundError) as e: wrong[n] = e
+    if wrong: raise type(next(iter(wrong.values())))(_all_wrong(recipe, wrong)) from None
     for s in recipe.stages:
         try: _check_stage(s, task, recipe)
         except (ValueError, FileNotFoundError) as e: raise ValueError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
@@ -388,6 +397,7 @@ def run(
     runs='runs',     # the folder that holds the runs
     say=print,       # is told of progress, line by line
     command=None,    # as it was typed, for the record
+    report_to='none',# a tracker that is told of training, such as 'tensorboard'
 )->Record:           # what came out, also in the run's folder
     "Run a recipe, or go on with it, or find it done"
     where = Path(runs)/recipe.name
@@ -395,13 +405,14 @@ def run(
     if is_finished(recipe, where): return load_results(where/'results.json')
     read,task = _read(recipe), load_task(recipe.task, **recipe.data)   # in this order: what changes from now on is noticed
     check_recipe(recipe, task)
+    _check_trackers(report_to)
     if not _is_main(): return _follow(replace(recipe, seeds=sorted({*recipe.seeds, *read_run(where).get('seeds', [])})), task, where)
     with claim(where):
         earlier = sorted(set(read_run(where).get('seeds', []))-set(recipe.seeds))
         recipe = replace(recipe, seeds=sorted([*recipe.seeds, *earlier]))
         say(str(task))
         _note(recipe, where)
-        _train(recipe, task, where, say)
+        _train(recipe, task, where, say, report_to)
         say(f"measuring what was saved: {sum(len(_judged(recipe, where, k)) for k in recipe.seeds)} models")
         rec = results(recipe, task, where, command or f'run({recipe.name!r})', _seconds(recipe, where))
         if earlier: rec.data['notes'] = [*rec.notes, f"Trained by earlier calls with other seeds: {', '.join(map(str, earlier))}."]
@@ -424,13 +435,13 @@ def _follow(recipe, task, where):
     return load_results(where/'results.json')
 
 # %% ../nbs/05d_pipeline.ipynb #691e7345
-def _train(recipe, task, where, say):
+def _train(recipe, task, where, say, report_to='none'):
     "Every stage that isn't done"
     stages = plan(recipe)
     steps_for = {s.name:steps_of(s, _examples(s, task)) for s in recipe.stages}
     progress = Progress([(root(recipe, s), steps_for[s.name]*getattr(s, 'batch_size', 0)) for s,_ in stages], say)
     for s,seed in stages:
-        w,steps = Work(recipe, s, task, seed, where), steps_for[s.name]
+        w,steps = Work(recipe, s, task, seed, where, report_to), steps_for[s.name]
         was_done = (w.out/'metrics.json').is_file()
         progress.begin(f"{w.out.name}: {kind(s)} of {s.model}" + f", heard: {', '.join(teachers(s))}"*bool(teachers(s)) + f", {steps} steps"*bool(steps) + ", done before"*was_done)
         try: _do(w)

@@ -308,18 +308,19 @@ def read_recipe(
 # %% ../nbs/05c_recipe.ipynb #151dedf0
 def changed(
     recipe:Recipe, # left as it is
-    *settings:str, # such as 'student.alpha=.7'; without a stage, a field of the recipe itself
+    *settings:str, # such as 'student.alpha=.7', 'student.more.warmup_steps=50'; without a stage, a field of the recipe itself, such as 'data.label=mood'
 )->Recipe:         # a new one, checked
     "A recipe with other values for some fields"
     d = to_dict(recipe)
     for s in settings:
-        path,eq,value = s.partition('=')
+        (path,eq,value),inner = s.partition('='), None
         stage,_,name = path.strip().rpartition('.')
+        if stage not in recipe and (outer := stage.rpartition('.'))[2] in ('more','data'): stage,name,inner = outer[0], outer[2], name   # a field of a table, whose others stay
         if not eq or not name: raise ValueError(f"{s}: write STAGE.FIELD=VALUE, such as student.alpha=.7")
         if stage and stage not in recipe: raise ValueError(f"{s}: there is no stage {stage!r}; there are {', '.join(x.name for x in recipe.stages)}")
         if not stage and name not in ('name','task','seeds','data','about'): raise ValueError(f"{s}: write STAGE.FIELD=VALUE; the stages are {', '.join(x.name for x in recipe.stages)}")
         target = next(x for x in d['stage'] if x['name']==stage) if stage else d
-        target[name] = _value(value)
+        target[name] = _value(value) if inner is None else {**target.get(name, {}), inner:_value(value)}
     return from_dict(d, f'recipe {recipe.name!r}')
 
 def _value(text):

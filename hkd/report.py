@@ -473,7 +473,7 @@ def load_any(
         model = load_compressed(folder, engine=engine)
         if task is not None and (problem := head_problem(model, task)): raise ValueError(f"{path}: {problem}")
         return model
-    if engine!='torch': raise ValueError(f"{path} is no artifact, and {engine} runs artifacts only: make one with hkd.artifact.save_compressed")
+    if engine!='torch': raise ValueError(f"{path} is no artifact, and {engine} runs artifacts only: a recipe's artifact stage makes one, and `hkd export {path}` writes ONNX files of any model")
     return load_model(path, task)
 
 # %% ../nbs/05b_report.ipynb #3b651519
@@ -1086,7 +1086,9 @@ def _class_table(rows):
     return Table(['name', *names], ['accuracy by class, %', *heads], [[r['name'], *(show(r['class_accuracy'].get(c)) for c in names)] for r in rows])
 
 # %% ../nbs/05b_report.ipynb #38f21608
-def _listed(names): return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
+def _listed(names):
+    names = [f'"{n}"' if ', ' in n else n for n in names]   # such as "artifact, onnx"
+    return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
 
 def _heard_as_one(e): return f"- {_listed(e['teachers'])}, whom {e['stage']} heard as one (seed {e['seed']}): " + ', '.join(f'{k} {v:.1f}' for k,v in e.items() if k not in ('stage','teachers','split','seed','n'))
 

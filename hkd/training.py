@@ -537,24 +537,30 @@ class Trained:
 # %% ../nbs/01b_training.ipynb #f20ad6ff
 class _Folder:
     "An output folder: found finished, or filled by way of `NAME.partial`"
-    def __init__(self, path, key):
-        self.path,self.key,self.spent = path and Path(path).expanduser(), key, 0.
+    def __init__(self, path, key, settings=None):
+        self.path,self.key,self.settings,self.spent = path and Path(path).expanduser(), key, settings or {}, 0.
         if path is None: return
         check_output(self.path)
         self.partial = self.path.parent/f'{self.path.name}.partial'
         if self.partial.is_dir() and (_read_run(self.path/'metrics.json').get('key')==key or self._unread()): shutil.rmtree(self.partial)   # a kill left it while it was made or cleared away
         for where,kept in ((self.path, self.path/'metrics.json'), (self.partial, self.partial/'run.json')):
             if where.is_dir() and any(where.iterdir()) and _read_run(kept).get('key')!=key:
-                raise ValueError(f"{where} holds another model or run; choose a new output folder, or remove it first")
+                raise ValueError(f"{where} holds another model or run{self._unlike(_read_run(kept))}; choose a new output folder, or remove it first")
+
+    def _unlike(self, kept):
+        "What was set otherwise there, where a run says so"
+        there,here = kept.get('settings'), _plain(self.settings)
+        if not isinstance(there, dict): return ''
+        return ''.join(f': {k} is {there.get(k, "not set")} there and {here.get(k, "not set")} here' for k in [k for k in {**there, **here} if there.get(k)!=here.get(k)][:1])
 
     @property
     def finished(self): return self.path is not None and (self.path/'metrics.json').exists()
 
     def _unread(self): # nothing but what a run writes, and no telling of which
-        return not _read_run(self.partial/'run.json') and all(p.name.startswith(('checkpoint-','run.json','start.','tmp')) for p in self.partial.iterdir())
+        return not _read_run(self.partial/'run.json') and all(p.name.startswith(('checkpoint-','run','start.','tmp')) for p in self.partial.iterdir())
 
     def _note(self, seconds):
-        (self.partial/'run.json.part').write_text(json.dumps(dict(key=self.key, seconds=seconds)))
+        (self.partial/'run.json.part').write_text(json.dumps(dict(key=self.key, settings=_plain(self.settings), seconds=seconds)))
         os.replace(self.partial/'run.json.part', self.partial/'run.json')
 
     def load(self, task):
@@ -586,6 +592,8 @@ class _Folder:
                     raise
             _wait()
             shutil.rmtree(self.partial)
+
+def _plain(d): return json.loads(json.dumps(d, default=str))   # as it can be read again
 
 def _last_whole(folder):
     "The last checkpoint that was written to its end and is as it was written; what came after it is removed"
@@ -762,13 +770,14 @@ def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=1
     args = training_arguments(task, n, **(training_args or {}))
     set_labels(model, task, reset_head=True, seed=args.seed)
     key = _teacher_key(teacher, task)
-    with _main_first(): folder = _Folder(output_dir, _run_key(model, task, key, kd, extra, 0 if task.modality=='text' else views, max_length, training_args, callbacks))
+    with _main_first(): folder = _Folder(output_dir, *_run_key(model, task, key, kd, extra, 0 if task.modality=='text' else views, max_length, training_args, callbacks))
     if folder.finished: return folder.load(task)
     views = 0 if task.modality=='text' else min(views, _epochs(args, n))
     with _main_first(): answers,combine = _teaching(teacher, task, extra, views, max_length, args.device) if teacher is not None else (None,None)
     data = _train_set(model, task, extra, views, max_length)
     with folder.work() as work:
-        make = lambda **fields: KDTrainer(model, training_arguments(task, n, work, **{**(training_args or {}), **fields}), task, data, answers, combine, teacher,
+        named = dict(run_name=folder.path.name) if output_dir else {}   # for trackers
+        make = lambda **fields: KDTrainer(model, training_arguments(task, n, work, **{**named, **(training_args or {}), **fields}), task, data, answers, combine, teacher,
                                           views=views, max_length=max_length, callbacks=list(callbacks), **kd)
         reads = [*data.parts, prepare(task, 'select', processor_of(model), max_length)] if task.modality=='text' else []
         with _used_rows(model, args, reads): trainer = _fit_to_memory(make, folder)
@@ -788,10 +797,11 @@ def _saved_metrics(done, task, folder, max_length):
 
 def _save(done, task, folder, teacher, kd, args):
     "Save a finished run: the checkpoint with its metrics"
-    kept = dict(format=1, key=folder.key, task=task.name, teacher=teacher, kd={k:str(v) if callable(v) else v for k,v in kd.items()},
+    kept = dict(format=1, key=folder.key, settings=_plain(folder.settings), task=task.name, teacher=teacher, kd={k:str(v) if callable(v) else v for k,v in kd.items()},
                 learning_rate=args.learning_rate, epochs=args.num_train_epochs, batch_size=_step_size(args), seed=args.seed,
                 metrics=done.metrics, history=done.history, seconds=done.seconds, steps=done.steps)
     save_model(done.model, folder.path, files={'metrics.json':lambda new: json.dumps(kept | dict(sha256=weight_sums(new)), indent=1)})
+    if (logs := folder.partial/'runs').is_dir(): os.replace(logs, folder.path/'runs')   # where TensorBoard's callback writes
     return folder.load(task)
 
 def _code(f): # a function of the user's own: what it does, not only what it is called
@@ -801,11 +811,17 @@ def _code(f): # a function of the user's own: what it does, not only what it is 
 
 def _inside(c): return c.co_code, [_inside(k) if hasattr(k, 'co_code') else k for k in c.co_consts], c.co_names
 
+_TOLD = ('report_to', 'run_name')   # of a run, which is the same run without
+
 def _run_key(model, task, teacher, kd, extra, views, max_length, training_args, callbacks=()):
+    "What a run is told by: a hash, and its settings in the clear"
     kd = {k:_code(v) if callable(v) else v for k,v in kd.items()}
+    training_args = {k:v for k,v in (training_args or {}).items() if k not in _TOLD}
     data = [fingerprint(ds) for ds in task.splits.values()] + ([fingerprint(extra)] if extra is not None else [])
     more = [hashlib.sha256(b).hexdigest() for b in mask_files(model).values()] + [repr(c) for c in callbacks]
-    return _hash(1, content_hash(model), processor_key(processor_of(model)), teacher, data, task.metric, sorted(task.augment.items()), task.seed, sorted(kd.items()), views, max_length, sorted((training_args or {}).items()), *more)
+    weights,processor = content_hash(model), processor_key(processor_of(model))
+    key = _hash(1, weights, processor, teacher, data, task.metric, sorted(task.augment.items()), task.seed, sorted(kd.items()), views, max_length, sorted(training_args.items()), *more)
+    return key, dict(model=weights[:16], processor=processor[:16], teacher=teacher and teacher[:16], data=_hash(*data)[:16], **kd, views=views, max_length=max_length, **training_args)
 
 # %% ../nbs/01b_training.ipynb #a337918c
 def finetune(

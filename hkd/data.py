@@ -112,18 +112,18 @@ def same_images(hashes, thumbs, most:int=10, near:float=8.)->list: # for each im
     "Groups of images whose hashes differ in at most `most` bits and whose thumbnails by at most `near` of 255 on average"
     hashes,first = np.asarray(hashes, dtype=bool), {}
     exact = [first.setdefault((h.tobytes(), t.tobytes()), i) for i,(h,t) in enumerate(zip(hashes, thumbs))]
-    group,seen = {i:i for i in first.values()}, defaultdict(list)
+    group = {i:i for i in first.values()}
     def root(i):
         while group[i]!=i: i = group[i]
         return i
-    def alike(i, j): return (hashes[i]^hashes[j]).sum()<=most and np.abs(thumbs[i]-thumbs[j]).mean()<=near
+    thumbs, seen = np.asarray(thumbs), defaultdict(list)
+    level = (thumbs.mean((1,2,3))//near).astype(int)   # images that are the same are at most one level apart
     for i in first.values():
-        for b,band in enumerate(np.array_split(hashes[i], most+1)):
-            if band.all() or not band.any(): continue   # an even background says nothing, and would bring all together
-            bucket = seen[b, band.tobytes()]
-            for j in bucket:
-                if root(i)!=root(j) and alike(i, j): group[max(root(i),root(j))] = min(root(i),root(j))
-            bucket.append(i)
+        bands = [(b, x.tobytes()) for b in range(most+1) if (x := hashes[i,b::most+1]).any() and not x.all()]   # an even one says nothing, and would bring all together
+        others = np.array(sorted({j for k in bands for l in (-1,0,1) for j in seen.get((*k, level[i]+l), ())}), dtype=int)
+        others = others[(hashes[others]!=hashes[i]).sum(1)<=most]
+        for j in others[np.abs(thumbs[others]-thumbs[i]).mean((1,2,3))<=near]: group[max(root(i),root(j))] = min(root(i),root(j))
+        for k in bands: seen[(*k, level[i])].append(i)
     return [root(i) for i in exact]
 
 # %% ../nbs/00_data.ipynb #b9681007

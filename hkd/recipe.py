@@ -181,6 +181,7 @@ def _check_stage(s, where, r):
     _check_types(s, where)
     if getattr(s, 'transfer', None) and not teachers(s): raise ValueError(f"{where}: transfer = {s.transfer!r} has no labels; name a teacher, who gives them")
     if isinstance(s, Distill) and not teachers(s): raise ValueError(f"{where}: teacher is missing; name a stage or a checkpoint, or make it a finetune")
+    if s.name in _named(s): raise ValueError(f"{where} waits for itself; where a folder of this name is meant, write ./{s.name}")
     for n in _named(s):
         if not n.strip(): raise ValueError(f"{where}: an empty name for a model; name a stage or a checkpoint")
         if n in r and isinstance(r[n], Artifact): raise ValueError(f"{where}: {n!r} is an artifact, which is for use only; name the stage it was made from")

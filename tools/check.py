@@ -153,6 +153,16 @@ def outputs_are_stored():
             src = ''.join(c['source'])
             if c['cell_type']=='code' and not c['outputs'] and not {'hide','eval: false','cuda'} & set(directives(src)) and prints(src): raise Failed(f"{rel(nb)}: cell {c['id']} prints, but has no output: run the notebook and save it")
 
+@check
+def recipes_fit():
+    "Each recipe of the repository reads, and has the stages that tools/ladders.py trains"
+    sys.path.insert(0, str(ROOT/'tools'))
+    import ladders
+    from hkd.recipe import changed, read_recipe
+    for f in sorted((ROOT/'recipes').glob('*.toml')): read_recipe(f)
+    for what,of,stage,settings in (t for trials in ladders.TRIED.values() for t in trials):
+        if stage not in ladders.only(changed(ladders.recipe(of), *settings), stage): raise Failed(f'tools/ladders.py, {what!r}: {of} has no stage {stage}')
+
 # --- the modules ---
 
 def imports(tree, top=False):

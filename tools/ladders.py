@@ -1,6 +1,6 @@
-"""The two ladders of the results pages: six, four and three layers of MiniLM on SST-2, and twelve to three layers of ViT-Tiny on Beans.
+"""The runs of the results pages: six, four and three layers of MiniLM on SST-2, and what unlabelled reviews add; twelve to three layers of ViT-Tiny on Beans, and larger images.
 
-`make ladders` runs whatever is missing in `runs/` and writes `nbs/results/bert.json` and `vit.json`. Beside what `hkd run` measures, a record gets what was tried before its recipe was settled, and each row's answers, so that a page can count confusions and show mistakes without a model.
+`make ladders` runs whatever is missing in `runs/` and writes the records in `nbs/results`: bert, bert-transfer, vit, vit-224. Beside what `hkd run` measures, a ladder's record gets what was tried before its recipe was settled, and each row's answers, so that a page can count confusions and show mistakes without a model.
 """
 import json, shutil, sys
 from dataclasses import replace
@@ -8,14 +8,14 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
-LADDERS = dict(bert='sst2-ladder', vit='beans-ladder')
+LADDERS = {'bert': 'sst2-ladder', 'vit': 'beans-ladder', 'bert-transfer': 'sst2-transfer', 'vit-224': 'beans-224'}
 PAIR = dict(bert=('teacher', 'kd3'), vit=('teacher', 'kd3-224'))  # whose differences the pages show
 TOGETHER = dict(bert=('teacher', 'teacher-1', 'reader'), vit=())  # heard as one, in all combinations
 # What was tried, on one seed: (what, the recipe, the stage that shows it, settings)
 TRIED = dict(
     bert=[('3 layers: temperature 4, the teacher weighs .9', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
           ('3 layers: the same and 60,000 perturbed training texts', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862')),
-          ('4 layers: 100,000 reviews heard from both teachers, T 2', 'sst2-transfer', 'transfer4', ("transfer4.teacher=['teacher','teacher-1']", 'transfer4.T=2', 'transfer4.steps=2490'))],
+          ('4 layers: 100,000 reviews heard from both teachers, T 2', 'sst2-ladder', 'kd4', ("kd4.teacher=['teacher','teacher-1']", 'kd4.T=2', 'kd4.alpha=.9', "kd4.transfer='imdb_unlabelled/sentences.txt.gz'", 'kd4.transfer_most=100000', 'kd4.steps=2490'))],
     vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'beans-ladder', 'kd3', ('start3.layers=[0,6,11]',)),
          ('3 layers: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3', ('kd3.T=2', 'kd3.alpha=.5')),
          ('3 layers: 4 views instead of 16', 'beans-ladder', 'kd3', ('kd3.views=4',))])
@@ -147,13 +147,14 @@ def main(name):
     r = recipe(name)
     task = load_task(r.task, **r.data)
     rec = run(r, RUNS, command=f'hkd run recipes/{LADDERS[name]}.toml')
-    said = answers(r, task)
-    found = differences(task, said, *PAIR[name])
-    if name == 'vit':
-        rec.data['rows'] += pooled(rec)
-        rec.data['sharpness'] = sharpness(r, task)
-        draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
-    rec.data |= dict(tried=tried(name), select=on_select(r), together=together(r, task, TOGETHER[name]), answers=said, differences=found)
+    rec.data['select'] = on_select(r)
+    if r.task == 'beans': rec.data['rows'] += pooled(rec)
+    if name == 'vit-224': rec.data['sharpness'] = sharpness(r, task)
+    if name in PAIR:
+        said = answers(r, task)
+        found = differences(task, said, *PAIR[name])
+        if name == 'vit': draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
+        rec.data |= dict(tried=tried(name), together=together(r, task, TOGETHER[name]), answers=said, differences=found)
     print(save_results(rec, RESULTS/f'{name}.json'))
 
 if __name__ == '__main__':

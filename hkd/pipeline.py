@@ -161,8 +161,9 @@ def _all_wrong(recipe, wrong):
     "What is the matter with checkpoints, and how to name others"
     (n,e),*rest = wrong.items()
     meant = difflib.get_close_matches(n, [s.name for s in recipe.stages], 1)
-    words = [str(e) + (f"; or was the stage {meant[0]!r} meant?" if meant else '')] + [f"the same goes for {k}" if str(x).replace(k, n)==str(e) else str(x) for k,x in rest]
-    others = [f"--set {s.name}.{f}=FOLDER" for s in recipe.stages for f in ('model','teacher') if getattr(s, f, None) in wrong]
+    same = [k for k,x in rest if str(x).replace(k, n)==str(e)]
+    words = [str(e) + (f"; or was the stage {meant[0]!r} meant?" if meant else ''), *([f"the same goes for {', '.join(same)}"] if same else []), *(str(x) for k,x in rest if k not in same)]
+    others = [f"--set {s.name}.{f}=FOLDER" for s in recipe.stages for f in ('model','teacher') if isinstance(v := getattr(s, f, None), str) and v in wrong]
     return '; '.join(words + ([f"for others: {' '.join(others)}"] if others else []))
 
 def check_recipe(

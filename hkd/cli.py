@@ -175,7 +175,7 @@ def run(
     seeds:Annotated[list[int], Option(help="One or more: each trains what has no seed of its own.", show_default=False)]=None,
     name:Annotated[str, Option(help="Name of the run's folder; left out: the recipe's.", show_default=False)]=None,
     settings:Annotated[list[str], Option('--set', metavar='STAGE.FIELD=VALUE', help="Any field of any stage; may be repeated.")]=None,
-    report_to:Tracker=None,
+    tracker:Tracker=None,
     runs:Runs=Path('runs'),
     dry_run:Annotated[bool, Option('--dry-run', help="Check everything and show the stages; train nothing.")]=False,
     rehearse:Annotated[str, Option(metavar='DEMO', help="Play the stages through in seconds, with tiny models on demo-text or demo-image.", show_default=False)]=None,
@@ -189,7 +189,7 @@ def run(
         if task: _said(f"--task {task} is for the real run: a rehearsal plays on {rehearse}", as_json)
         found = [rehearsal(r, rehearse) for r in found]
     if dry_run: return _dry(found, runs, as_json)
-    records = [_run_one(r, runs, as_json, report_to) for r in found]
+    records = [_run_one(r, runs, as_json, tracker) for r in found]
     _show_records(records, [runs/r.name for r in found], as_json)
 
 def _dry(recipes, runs, as_json):

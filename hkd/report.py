@@ -998,7 +998,7 @@ _CONDITIONED = ('latency_ms_p50', 'latency_ms_p95', 'throughput', 'peak_memory_m
 def _merge(rows, one_machine):
     "One row of several that differ by the seed"
     if len(rows)==1: return rows[0]
-    out = AttrDict({k: _mean([r.get(k) for r in rows]) for k in dict.fromkeys(k for r in rows for k in r)})
+    out = AttrDict({k: _mean([r.get(k) for r in rows for _ in r['seeds'] or [0]]) for k in dict.fromkeys(k for r in rows for k in r)})   # a row counts once a seed
     if not one_machine: out.update({k: None for k in _CONDITIONED if k in out})
     runs = sorted(((s, a) for r in rows for s,a in zip(r['seeds'], r['accuracies'] or [None]*len(r['seeds']))), key=lambda o: (not _number(o[0]), o[0] if _number(o[0]) else 0, str(o[0])))
     accs = [a for _,a in runs if a is not None]

@@ -428,10 +428,11 @@ def rehearsal(
     "The same stages on a demo task, in seconds"
     if task not in ('demo-text','demo-image'): raise ValueError(f"a rehearsal on {task!r}: it plays on demo-text or demo-image")
     heard = {t for s in recipe.stages for t in teachers(s)}
+    enough = 200 if task=='demo-text' else 80   # for a teacher to know more than nothing
     def tiny(s):
         new = dict(model=s.model if s.model in recipe else 'tiny')
         if isinstance(s, Trim): new |= dict(layers=s.layers and 1, vocab=bool(s.vocab), image_size=None)
-        if isinstance(s, Training): new |= dict(views=min(s.views, 1), more=dict(bf16=False), **(dict(batch_size=32, steps=200, lr=3e-3) if s.name in {*heard, 'tiny-taught'} else dict(batch_size=8, steps=steps)))
+        if isinstance(s, Training): new |= dict(views=min(s.views, 1), more=dict(bf16=False), **(dict(batch_size=32, steps=enough, lr=3e-3) if s.name in {*heard, 'tiny-taught'} else dict(batch_size=8, steps=steps)))
         if isinstance(s, Taught) and s.teacher: new |= dict(teacher=[t if t in recipe else 'tiny-taught' for t in teachers(s)])
         if getattr(s, 'transfer', None): new |= dict(transfer='perturbed' if task=='demo-text' else None, transfer_most=20)
         if isinstance(s, Artifact): new |= dict(engines=['torch'], memory=False)

@@ -9,8 +9,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
 LADDERS = {'bert': 'sst2-ladder', 'vit': 'beans-ladder', 'bert-transfer': 'sst2-transfer', 'vit-224': 'beans-224'}
-PAIR = dict(bert=('teacher', 'kd3'), vit=('teacher', 'kd3-224'))  # whose differences the pages show
-TOGETHER = dict(bert=('teacher', 'teacher-1', 'reader'), vit=())  # heard as one, in all combinations
+PAIR = {'bert': ('teacher', 'kd3'), 'vit-224': ('teacher', 'kd3')}  # whose differences the pages show
+TOGETHER = dict(bert=('teacher', 'teacher-1', 'reader'))  # heard as one, in all combinations
 # What was tried, on one seed: (what, the recipe, the stage that shows it, settings)
 TRIED = dict(
     bert=[('3 layers: temperature 4, the teacher weighs .9', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
@@ -153,8 +153,10 @@ def main(name):
     if name in PAIR:
         said = answers(r, task)
         found = differences(task, said, *PAIR[name])
-        if name == 'vit': draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
-        rec.data |= dict(tried=tried(name), together=together(r, task, TOGETHER[name]), answers=said, differences=found)
+        if r.task == 'beans': draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
+        rec.data |= dict(answers=said, differences=found)
+    if name in TRIED: rec.data['tried'] = tried(name)
+    if name in TOGETHER: rec.data['together'] = together(r, task, TOGETHER[name])
     print(save_results(rec, RESULTS/f'{name}.json'))
 
 if __name__ == '__main__':

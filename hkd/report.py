@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['METHODS', 'FIELDS', 'TEXTS', 'PACKAGES', 'FORMAT', 'COLUMNS', 'ENGINES', 'COLOURS', 'wilson', 'McNemar', 'mcnemar',
            'Paired', 'paired', 'ece', 'class_accuracy', 'portable', 'row', 'Record', 'record', 'save_results',
-           'load_results', 'Table', 'table', 'load_any', 'example_batch', 'latency', 'peak_memory', 'energy', 'grade',
-           'measure', 'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff', 'plot_seeds', 'plot_confusion',
-           'combine', 'to_markdown']
+           'load_results', 'Table', 'table', 'Comparison', 'compare', 'load_any', 'example_batch', 'latency',
+           'peak_memory', 'energy', 'grade', 'measure', 'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff',
+           'plot_seeds', 'plot_confusion', 'combine', 'to_markdown']
 
 # %% ../nbs/05b_report.ipynb #9730b3ff
 import hashlib, io, json, math, os, platform, re, shlex, subprocess, sys, textwrap, time
@@ -395,7 +395,7 @@ COLUMNS = dict(   # column: (heading, row -> text or None)
     ece=('ECE, %', _as('ece', '.1f')), parameters=('parameters, M', _mega('parameters')), size=('size, MB', _mega('bytes_on_disk')), ratio=('ratio', _as('compression_ratio', '.2f')),
     retention=('retention, %', _as('retention', '.1f')), engine=('engine', lambda r: r['engine']), latency=('latency p50 / p95, ms', _latency), throughput=('examples/s', _as('throughput', ',.0f')),
     memory=('peak memory beyond imports, MB', _as('peak_memory_mb', ',.0f')), energy=('energy for 1,000, J', _energy), note=('note', lambda r: r.get('note')))
-_LEFT = ('name', 'method', 'task', 'split', 'source', 'engine', 'model', 'note')   # texts; numbers stand to the right
+_LEFT = ('name', 'method', 'task', 'split', 'source', 'engine', 'model', 'note', 'verdict')   # texts; numbers stand to the right
 _UNSHOWN = {'class_accuracy', 'device', 'threads', 'batch_size', 'length', 'energy_source', 'ece', 'throughput', 'peak_memory_mb', 'energy_j_per_1000', 'note'}   # in another column, or conditions
 
 def _generic(field):
@@ -445,6 +445,33 @@ def table(
 # %% ../nbs/05b_report.ipynb #047c07bb
 Record._repr_markdown_ = lambda self: table(self)._repr_markdown_()
 Record.__repr__ = lambda self: str(table(self))
+
+# %% ../nbs/05b_report.ipynb #a3f9e81c
+class Comparison(Table):
+    "What `compare` shows; `differences` holds a `Paired` for each line"
+    def __init__(self, keys, heads, cells, differences): super().__init__(keys, heads, cells); self.differences = differences
+
+def compare(
+    rows,     # a record, or a dict name -> row
+    *pairs,   # (a, b): is row a above row b? or (claim, a, b), with the claim in words
+)->Comparison:
+    "Rows in pairs, seed by seed: how far is the first above the second, and is it more than luck?"
+    if not pairs: raise ValueError('nothing to compare: give pairs of rows, such as ("kd", "alone")')
+    if odd := next((p for p in pairs if isinstance(p, str) or len(p) not in (2, 3)), None): raise ValueError(f'{odd!r}: give two rows (a, b), or (claim, a, b)')
+    cells, found = [], []
+    for *claim,a,b in pairs:
+        x, y = rows[a], rows[b]
+        if x['seeds']!=y['seeds']: raise ValueError(f"{a} has the seeds {x['seeds']}, {b} has {y['seeds']}: only runs of the same seeds are paired")
+        p = paired(x['accuracies'], y['accuracies'])
+        low, high = p.interval or (-math.inf, math.inf)
+        spread = ['–', '–'] if p.interval is None else [f'{p.sd:.2f}', f'{low:+.1f} to {high:+.1f}']
+        ahead = sum(v>w for v,w in zip(x['accuracies'], y['accuracies']))
+        cells.append([*claim, f'{a} − {b}', f'{p.mean:+.2f}', *spread, f'{ahead} of {p.n}', 'yes' if low>0 else 'the other way' if high<0 else "can't be told"])
+        found.append(p)
+    if len({len(c) for c in cells})>1: raise ValueError('some pairs come with a claim and some without: give it to all or to none')
+    heads = dict(name='claim', source='rows', d='difference, points', sd='sd', ci='95 % over seeds', ahead='seeds ahead', verdict='higher?')
+    keys = list(heads)[-len(cells[0]):]
+    return Comparison(keys, [heads[k] for k in keys], cells, found)
 
 # %% ../nbs/05b_report.ipynb #298e8ba2
 ENGINES = ('torch', 'bnb', 'onnx')   # what can run an artifact; a checkpoint runs on the first

@@ -452,15 +452,15 @@ class Comparison(Table):
     def __init__(self, keys, heads, cells, differences): super().__init__(keys, heads, cells); self.differences = differences
 
 def compare(
-    rows,     # a record, or a dict name -> row
+    rows,     # a record, or rows
     *pairs,   # (a, b): is row a above row b? or (claim, a, b), with the claim in words
 )->Comparison:
     "Rows in pairs, seed by seed: how far is the first above the second, and is it more than luck?"
     if not pairs: raise ValueError('nothing to compare: give pairs of rows, such as ("kd", "alone")')
     if odd := next((p for p in pairs if isinstance(p, str) or len(p) not in (2, 3)), None): raise ValueError(f'{odd!r}: give two rows (a, b), or (claim, a, b)')
-    cells, found = [], []
+    rec, cells, found = rows if isinstance(rows, Record) else Record(dict(rows=list(rows))), [], []
     for *claim,a,b in pairs:
-        x, y = rows[a], rows[b]
+        x, y = rec[a], rec[b]
         if x['seeds']!=y['seeds']: raise ValueError(f"{a} has the seeds {x['seeds']}, {b} has {y['seeds']}: only runs of the same seeds are paired")
         p = paired(x['accuracies'], y['accuracies'])
         low, high = p.interval or (-math.inf, math.inf)

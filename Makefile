@@ -43,7 +43,7 @@ methods: $(STAMP) ## the real runs behind nbs/results/methods.json (after spine)
 hybrid: $(STAMP) ## the whole hybrid on real SST-2 and Beans, into nbs/results/ (an hour or two)
 	@for r in sst2-minilm beans-vit-tiny; do HF_HUB_OFFLINE=1 $(BIN)/hkd run recipes/$$r.toml && cp runs/$$r/results.json nbs/results/$$r.json || exit 1; done
 
-ladders: $(STAMP) ## three seeds of students on SST-2 and Beans, into nbs/results (bert, bert-transfer, vit, vit-224; many hours)
+ladders: $(STAMP) ## three seeds of students on SST-2 and Beans, into nbs/results (bert*, vit*; many hours)
 	@HF_HUB_OFFLINE=1 $(BIN)/python tools/ladders.py
 
 bench: $(STAMP) ## how fast training and artifacts are, into nbs/results/bench.json (half an hour on an idle machine)

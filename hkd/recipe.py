@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'Taught', 'Finetune', 'Trim', 'Distill', 'Prune',
-           'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'outline', 'method', 'history', 'varies', 'folder',
-           'plan', 'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'changed', 'difference', 'hybrid', 'ladder',
+           'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'method', 'history', 'varies', 'folder', 'plan',
+           'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'outline', 'changed', 'difference', 'hybrid', 'ladder',
            'find_recipes', 'rehearsal', 'read_run', 'stamp', 'is_finished', 'check_folder']
 
 # %% ../nbs/05c_recipe.ipynb #5ab38aef
@@ -194,17 +194,6 @@ def _check_stage(s, where, r):
     if isinstance(s, Artifact):
         if bad := [e for e in s.engines if e not in ('torch','bnb','onnx')]: raise ValueError(f"{where}: engine {bad[0]!r} is unknown; there are torch, bnb and onnx")
 
-# %% ../nbs/05c_recipe.ipynb #bed3f3ff
-def outline(recipe:Recipe)->str: # a line a stage
-    "What each stage makes of what, for how long, and whom it hears"
-    def line(s):
-        out = [f"{s.name:>{width}}  {kind(s)} of {s.model}"]
-        if isinstance(s, Training) and (s.steps or s.epochs): out += [f"{s.steps:,} steps" if s.steps else f"{s.epochs:g} epochs", f"lr {s.lr:g}"]
-        if teachers(s): out += [f"hears {', '.join(teachers(s))}", f"α {s.alpha:g}", f"T {s.T:g}", *[f"loss {s.loss}"]*(s.loss!='soft'), *[f"and unlabelled {s.transfer}"]*bool(s.transfer)]
-        return ', '.join(out)
-    width = max(len(s.name) for s in recipe.stages)
-    return '\n'.join(map(line, recipe.stages))
-
 # %% ../nbs/05c_recipe.ipynb #ada26654
 def method(
     recipe:Recipe, # that has it
@@ -316,6 +305,18 @@ def read_recipe(
     try: d = tomllib.loads(path.read_text(encoding='utf-8-sig'))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e: raise ValueError(f"{path} is not TOML: {e}") from None
     return from_dict(d, str(path))
+
+# %% ../nbs/05c_recipe.ipynb #bed3f3ff
+def outline(recipe:Recipe)->str: # a line a stage
+    "What each stage makes of what, for how long, and whom it hears; then all else that differs from the defaults"
+    def line(s):
+        out, trains = [f"{s.name:>{width}}  {kind(s)} of {s.model}"], isinstance(s, Training) and (s.steps or s.epochs)
+        if trains: out += [f"{s.steps:,} steps" if s.steps else f"{s.epochs:g} epoch"+'s'*(s.epochs!=1), f"lr {s.lr:g}", f"batch {s.batch_size}"]
+        if trains and teachers(s): out += [f"hears {', '.join(teachers(s))}", f"α {s.alpha:g}", *[f"T {s.T:g}"]*(s.loss!='hard')]   # which takes the teacher's class and no temperature
+        said = ('steps','epochs','lr','batch_size','teacher','alpha','T') if trains else ('epochs',)
+        return ', '.join(out+[f"{k} {v}" for k,v in _changed(s, 'name', 'model', *said).items()])
+    width = max(len(s.name) for s in recipe.stages)
+    return '\n'.join(map(line, recipe.stages))
 
 # %% ../nbs/05c_recipe.ipynb #151dedf0
 def changed(

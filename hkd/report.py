@@ -455,23 +455,27 @@ def compare(
     rows,     # a record, or rows
     *pairs,   # (a, b): is row a above row b? or (claim, a, b), with the claim in words
 )->Comparison:
-    "Rows in pairs, seed by seed: how far is the first above the second, and is it more than luck?"
+    "Rows in pairs, seed by seed: how far is the first above the second, and is it more than another seed could do?"
     if not pairs: raise ValueError('nothing to compare: give pairs of rows, such as ("kd", "alone")')
-    if odd := next((p for p in pairs if isinstance(p, str) or len(p) not in (2, 3)), None): raise ValueError(f'{odd!r}: give two rows (a, b), or (claim, a, b)')
-    rec, cells, found = rows if isinstance(rows, Record) else Record(dict(rows=list(rows))), [], []
-    for *claim,a,b in pairs:
-        x, y = rec[a], rec[b]
-        if x['seeds']!=y['seeds']: raise ValueError(f"{a} has the seeds {x['seeds']}, {b} has {y['seeds']}: only runs of the same seeds are paired")
-        p = paired(x['accuracies'], y['accuracies'])
-        low, high = p.interval or (-math.inf, math.inf)
-        spread = ['–', '–'] if p.interval is None else [f'{p.sd:.2f}', f'{low:+.1f} to {high:+.1f}']
-        ahead = sum(v>w for v,w in zip(x['accuracies'], y['accuracies']))
-        cells.append([*claim, f'{a} − {b}', f'{p.mean:+.2f}', *spread, f'{ahead} of {p.n}', 'yes' if low>0 else 'the other way' if high<0 else "can't be told"])
-        found.append(p)
-    if len({len(c) for c in cells})>1: raise ValueError('some pairs come with a claim and some without: give it to all or to none')
+    if odd := next((p for p in pairs if not isinstance(p, (tuple, list)) or len(p) not in (2, 3)), None): raise ValueError(f'{odd!r}: give two rows (a, b), or (claim, a, b)')
+    if len({len(p) for p in pairs})>1: raise ValueError('some pairs come with a claim and some without: give it to all or to none')
+    rec = rows if isinstance(rows, Record) else Record(dict(rows=list(rows)))
+    cells, found = zip(*((claim+line, p) for *claim,a,b in pairs for line,p in [_compared(rec[a], rec[b])]))
     heads = dict(name='claim', source='rows', d='difference, points', sd='sd', ci='95 % over seeds', ahead='seeds ahead', verdict='higher?')
     keys = list(heads)[-len(cells[0]):]
-    return Comparison(keys, [heads[k] for k in keys], cells, found)
+    return Comparison(keys, [heads[k] for k in keys], list(cells), list(found))
+
+def _compared(a, b):
+    "A line of `compare`, and its `Paired`"
+    for what in ('task', 'split', 'n', 'seeds'):
+        if a[what]!=b[what]: raise ValueError(f"{a['name']} and {b['name']} can't be paired: {what} is {a[what]} in the first and {b[what]} in the second")
+    if not a['accuracies']: raise ValueError(f"{a['name']} and {b['name']} have no accuracies to compare")
+    p, d = paired(a['accuracies'], b['accuracies']), [x-y for x,y in zip(a['accuracies'], b['accuracies'])]
+    low, high = p.interval if p.sd and p.sd>1e-3 else (-math.inf, math.inf)   # a record keeps six digits
+    spread = ['–' if p.sd is None else f'{p.sd:.2f}', '–' if low==-math.inf else f'{low:+.2f} to {high:+.2f}']
+    equal = sum(abs(x)<1e-3 for x in d)
+    ahead = f'{sum(x>1e-3 for x in d)} of {p.n}' + f', {equal} equal'*bool(equal)
+    return [f"{a['name']} − {b['name']}", f'{p.mean:+.2f}', *spread, ahead, 'yes' if low>0 else 'the other way' if high<0 else "can't be told"], p
 
 # %% ../nbs/05b_report.ipynb #298e8ba2
 ENGINES = ('torch', 'bnb', 'onnx')   # what can run an artifact; a checkpoint runs on the first

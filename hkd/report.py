@@ -73,7 +73,7 @@ class Paired(NamedTuple):
     mean:float            # mean difference, in the unit of the input
     sd:float|None         # standard deviation of the differences (ddof=1); None for one seed
     n:int                 # seeds
-    interval:tuple|None   # (low, high) of the mean by Student's t; None for one seed
+    interval:tuple|None   # (low, high) of the mean by Student's t; None for one seed, and where all differences are the same
 
 # %% ../nbs/05b_report.ipynb #aaa23d59
 def paired(
@@ -88,7 +88,7 @@ def paired(
     if not 0<level<1: raise ValueError(f"level={level}: give a share between 0 and 1, such as .95")
     d = [x-y for x,y in zip(a, b)]
     mean, sd = fmean(d), stdev(d) if len(d)>1 else None
-    if sd is None: return Paired(mean, None, 1, None)
+    if sd is None or sd<=1e-5*max(map(abs, a+b)): return Paired(mean, sd, len(d), None)   # a record keeps six digits
     half = float(student_t.ppf((1+level)/2, len(d)-1))*sd/math.sqrt(len(d))
     return Paired(mean, sd, len(d), (mean-half, mean+half))
 
@@ -470,11 +470,11 @@ def _compared(a, b):
     for what in ('task', 'split', 'n', 'seeds'):
         if a[what]!=b[what]: raise ValueError(f"{a['name']} and {b['name']} can't be paired: {what} is {a[what]} in the first and {b[what]} in the second")
     if not a['accuracies']: raise ValueError(f"{a['name']} and {b['name']} have no accuracies to compare")
-    p, d = paired(a['accuracies'], b['accuracies']), [x-y for x,y in zip(a['accuracies'], b['accuracies'])]
-    low, high = p.interval if p.sd and p.sd>1e-3 else (-math.inf, math.inf)   # a record keeps six digits
-    spread = ['–' if p.sd is None else f'{p.sd:.2f}', '–' if low==-math.inf else f'{low:+.2f} to {high:+.2f}']
-    equal = sum(abs(x)<1e-3 for x in d)
-    ahead = f'{sum(x>1e-3 for x in d)} of {p.n}' + f', {equal} equal'*bool(equal)
+    p = paired(a['accuracies'], b['accuracies'])
+    low, high = p.interval or (-math.inf, math.inf)
+    spread = ['–' if p.sd is None else f'{p.sd:.2f}', f'{low:+.2f} to {high:+.2f}' if p.interval else '–']
+    more = [round((x-y)*a['n']/100) for x,y in zip(a['accuracies'], b['accuracies'])]   # right answers
+    ahead = f'{sum(k>0 for k in more)} of {p.n}' + f', {more.count(0)} equal'*(0 in more)
     return [f"{a['name']} − {b['name']}", f'{p.mean:+.2f}', *spread, ahead, 'yes' if low>0 else 'the other way' if high<0 else "can't be told"], p
 
 # %% ../nbs/05b_report.ipynb #298e8ba2

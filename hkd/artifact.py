@@ -23,7 +23,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from . import __version__
 from .masks import apply_masks, mask_sparsity, remove_masks
-from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, load_model, modality_of, models_dir, processor_of, writing, _hub_answers
+from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, in_backbone, load_model, modality_of, models_dir, position_limit, processor_of, vision_config, writing, _hub_answers
 
 # %% ../nbs/05a_artifact.ipynb #4258c97d
 LEVELS = torch.tensor([-1., -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.,
@@ -107,12 +107,12 @@ def _check_float(model):
 def _codings(model, embeddings):
     "Name of each tensor of the state dict -> how it is stored"
     if embeddings not in ('nf4','int8'): raise ValueError(f"embeddings={embeddings!r}: there are 'nf4' and 'int8'")
-    layers,base = dict(model.named_modules()), f'{model.base_model_prefix}.'
+    layers,pretrained = dict(model.named_modules()), in_backbone(model)
     def coding(k, t):
         layer,(where,_,what) = layers.get(k.rpartition('.')[0]), k.rpartition('.')
         if not t.is_floating_point(): return 'int'
         if what=='weight' and isinstance(layer, nn.Embedding): return embeddings
-        if what=='weight' and isinstance(layer, nn.Linear) and where.startswith(base) and 'pooler' not in where: return 'nf4'
+        if what=='weight' and isinstance(layer, nn.Linear) and pretrained(where) and 'pooler' not in where: return 'nf4'
         if isinstance(layer, nn.modules.batchnorm._BatchNorm): return 'float'
         if t.dim()>1 and t.numel()>=_SMALL: return 'int8'
         return 'half' if _fits_half(t.float()) else 'float'
@@ -342,12 +342,15 @@ def _check_files(d, files):
 def _blobs(root): return root.parent.parent/'blobs' if root.parent.name=='snapshots' else root   # where the hub's cache keeps what a snapshot links to
 
 _COUNTS = re.compile('layer|depth|block|stage|repeat|coefficient|multiplier')   # what a model is made many of
+_PLACES = re.compile('position|length|window')                                  # may be many without a table
+_SIZES = re.compile('size|dim|embed|head|channel|width|hidden|rank|vocab|label|expert|state')
 
 def _check_config(f, tensors):
     "No code, no quantiser, no number that the tensors don't justify"
     raw = _read_json(f, f"{f} is no config: copy it again") if f.stat().st_size<=_MOST_JSON else None
     _need(isinstance(raw, dict), f, "is no config")
-    most = max(2**16, *(n for e in tensors.values() for n in (1, *e['shape'])))
+    longest = max(2**16, *(n for e in tensors.values() for n in (1, *e['shape'])))
+    bounds = (_COUNTS, len(tensors)), (_PLACES, max(2**20, longest)), (_SIZES, longest)   # other numbers take no memory
     def walk(x, key):
         if isinstance(x, dict):
             for k,v in x.items():
@@ -356,7 +359,7 @@ def _check_config(f, tensors):
         elif isinstance(x, list):
             _need(len(x)<=len(tensors), f, f"has {len(x)} entries in {key}, for {len(tensors)} tensors", 'get it from someone you trust')
             for v in x: walk(v, key)
-        elif isinstance(x, (int, float)): _need(abs(x)<=(len(tensors) if _COUNTS.search(key) else most), f, f"says {key}={str(x)[:20]}, which its tensors don't bear out", 'get it from someone you trust')
+        elif isinstance(x, (int, float)): _need(abs(x)<=next((n for kind,n in bounds if kind.search(key)), math.inf), f, f"says {key}={str(x)[:20]}, which its tensors don't bear out", 'get it from someone you trust')
     walk(raw, '')
 
 def _check_processor(f):
@@ -475,7 +478,7 @@ def _bnb(d, said):
     model = _torch(d, said, keep := {})
     for k,parts in keep.items():
         layer = model.get_submodule(k.removesuffix('.weight'))
-        if not isinstance(layer, nn.Linear) or layer.in_features%BLOCK: continue
+        if type(layer) is not nn.Linear or layer.in_features%BLOCK: continue
         state = bnb.functional.QuantState(_absmax(parts['absmax'], parts['step']), layer.weight.shape, LEVELS.clone(), BLOCK, 'nf4', torch.float32)
         new = NF4Linear(layer.in_features, layer.out_features, layer.bias is not None, device='meta')
         new.weight,new.bias = bnb.nn.Params4bit(parts['codes'][:,None], quant_state=state, blocksize=BLOCK, compress_statistics=False, quant_type='nf4', bnb_quantized=True), layer.bias
@@ -502,8 +505,10 @@ class _Logits(nn.Module):
 def _examples(model):
     "Inputs of several sizes, as its processor makes them"
     p,g = model.processor, torch.Generator().manual_seed(0)
-    if modality_of(model.config)=='image': return [dict(pixel_values=torch.randn(n, model.config.num_channels, s, s, generator=g)) for n in (2,1,5) for s in [image_size_of(p)]]
-    most = min(64, p.model_max_length, getattr(model.config, 'max_position_embeddings', 64)-2)
+    if modality_of(model.config)=='image':
+        channels,side = getattr(vision_config(model.config), 'num_channels', 3), image_size_of(p)
+        return [dict(pixel_values=torch.randn(n, channels, side, side, generator=g)) for n in (2,1,5)]
+    most = min(64, p.model_max_length, position_limit(model) or 64)
     texts = [[p.decode(torch.randint(len(p), (n,), generator=g)) for n in ns] for ns in ([9,5], [1], [40,7,22])]
     return [dict(p(t, padding=True, truncation=True, max_length=most, return_tensors='pt')) for t in texts]
 

@@ -38,6 +38,7 @@ class Task:
     splits:dict               # split name -> Dataset with `id`, the input columns and `label`
     augment:dict=field(default_factory=dict)  # settings of `augment`, images only
     seed:int=0                # the augmentation's seed
+    left_out:dict=field(default_factory=dict) # split -> rows whose content stands in another split, and which it therefore lacks
 
     @property
     def is_regression(self): return self.labels is None
@@ -58,25 +59,27 @@ class Task:
 
     def __repr__(self):
         what = 'regression' if self.is_regression else ', '.join(self.labels)
-        return f"{self.name} ({self.modality}: {what}; {self.metric}) " + ', '.join(f'{k} {len(v):,}' for k,v in self.splits.items())
+        without = lambda s: f' ({self.left_out[s]:,} left out: in another split too)' if self.left_out.get(s) else ''
+        sizes = ', '.join(f'{s} {len(ds):,}{without(s)}' for s,ds in self.splits.items())
+        return f"{self.name} ({self.modality}: {what}; {self.metric}) {sizes}"
 
 # %% ../nbs/00_data.ipynb #d7baa945
-def _f1(p, y):
+def _f1(p, y, classes):
     from sklearn.metrics import f1_score
-    return f1_score(y, p, average='binary' if max(p.max(), y.max()) < 2 else 'macro', zero_division=0)
+    return f1_score(y, p, average='binary' if classes==2 else 'macro', zero_division=0)
 
-def _matthews(p, y):
+def _matthews(p, y, classes):
     from sklearn.metrics import matthews_corrcoef
     return matthews_corrcoef(y, p)
 
 def _correlation(kind):
-    def f(p, y):
+    def f(p, y, classes):
         import scipy.stats
         if np.ptp(p)==0 or np.ptp(y)==0: return 0.
         return getattr(scipy.stats, kind)(p, y)[0]
     return f
 
-METRICS = dict(accuracy=lambda p,y: (p==y).mean(), f1=_f1, matthews=_matthews,
+METRICS = dict(accuracy=lambda p,y,classes: (p==y).mean(), f1=_f1, matthews=_matthews,
                pearson=_correlation('pearsonr'), spearman=_correlation('spearmanr'))
 REGRESSION = ('pearson','spearman')
 
@@ -90,7 +93,7 @@ def score(
     logits,y = np.asarray(logits, dtype=np.float64), np.asarray(y)
     names = REGRESSION if task.is_regression else dict.fromkeys(('accuracy', task.metric))
     p = logits.reshape(len(y)) if task.is_regression else logits.argmax(-1)
-    return {n: 100*float(METRICS[n](p, y)) for n in names}
+    return {n: 100*float(METRICS[n](p, y, task.num_labels)) for n in names}
 
 # %% ../nbs/00_data.ipynb #5b360ed3
 def normalise(text:str)->str:
@@ -340,10 +343,25 @@ def _listed(xs, most=20): return ', '.join(map(_brief, xs[:most])) + (f' and {le
 
 def _delimited(path, tab):
     with open(path, encoding='utf-8-sig', newline='') as f: rows = [l.rstrip('\r\n').split('\t') for l in f] if tab else list(csv.reader(f, strict=True))
-    header,*rows = [(i,r) for i,r in enumerate(rows, 1) if any(r)] or [(1, [])]
+    header,*rows = _filled(rows, [''] if tab else [])
     for i,r in rows:
-        if len(r)!=len(header[1]): raise ValueError(f"line {i} has {len(r)} fields, the header {len(header[1])}")
+        if len(r)!=len(header[1]): raise ValueError(f"line {i} has {len(r)} fields, the header {len(header[1])}" + (_QUOTES if tab and _quoted(rows) else ''))
+    if tab and _quoted(rows): warnings.warn(f"{path}: fields in quotation marks are read as written{_QUOTES}")
     return pd.DataFrame([r for _,r in rows], columns=header[1], dtype=object)
+
+def _filled(rows, blank): # (line, fields) of each row
+    "Rows without the lines that have nothing on them; between the rows of a single column such a line is an empty value"
+    rows = [(i,r) for i,r in enumerate(rows, 1)]
+    while rows and rows[-1][1]==blank: rows.pop()
+    while rows and rows[0][1]==blank: rows.pop(0)
+    if not rows: return [(1, [])]
+    single = len(rows[0][1])==1
+    return [(i, [''] if r==blank else r) for i,r in rows if single or r!=blank]
+
+_QUOTES = "; a TSV has no quotes here: where pandas wrote it, save it as CSV"
+
+def _quoted(rows): # does a field look as if quotation marks were part of the format?
+    return any(f.startswith('"') and (f.count('"')%2 or '""' in f[1:-1]) for _,r in rows for f in r)
 
 def _json_rows(path):
     text = path.read_text(encoding='utf-8-sig').strip()
@@ -414,19 +432,31 @@ def find_columns(
     return columns, label
 
 # %% ../nbs/00_data.ipynb #593c486f
-def _plain(v): # '1.0', 1.0, True -> '1'; names as they are
+def _plain(v): # 1.0, '1.0', True -> '1'; names as they are, '01' too
     if isinstance(v, (bool, np.bool_)): return str(int(v))
     if not isinstance(v, str) and _missing(v): return ''
     s = str(v).strip()
-    return str(int(s.split('.')[0])) if re.fullmatch(r'[+-]?[0-9]{1,300}(\.0*)?', s) else s
+    return s.split('.')[0] if re.fullmatch(r'-?(0|[1-9][0-9]{0,299})\.0*', s) else s
 
-def _is_int(s): return re.fullmatch(r'-?[0-9]{1,300}', s) is not None
+def _is_int(s): return re.fullmatch(r'[+-]?[0-9]{1,300}', s) is not None
+
+def _check_one_label(values, where):
+    "Refuse rows with several labels: a list, or ids with commas between them"
+    several = lambda v: isinstance(v, (list, tuple, set, dict, np.ndarray)) or isinstance(v, str) and re.fullmatch(r'\[[^\]]*\]', v.strip())
+    commas = lambda v: isinstance(v, str) and re.fullmatch(r'\s*\d+(\s*,\s*\d+)+\s*', v)
+    odd = next((i for i,v in enumerate(values) if several(v)), None)
+    if odd is None and all(isinstance(v, str) and (commas(v) or _is_int(v.strip())) for v in values):
+        odd = next((i for i,v in enumerate(values) if commas(v)), None)
+    if odd is not None:
+        raise ValueError(f"{where}, row {odd+1}: label {_brief(repr(values[odd]))} holds several labels; "
+                         "give one label a row, or another column with label= (--label)")
 
 # %% ../nbs/00_data.ipynb #6e010df2
 def class_names(values, where)->list: # label names in order
     "The classes of a train split, whole numbers in numerical and names in alphabetical order"
+    _check_one_label(values, where)
     seen = set(map(_plain, values)) - {''}
-    if len(seen)<=1000 and all(map(_is_int, seen)): return sorted(seen, key=int)
+    if len(seen)<=1000 and all(map(_is_int, seen)): return sorted(seen, key=lambda s: (int(s), s))
     if all(_number(v)==_number(v) for v in seen):
         raise ValueError(f"{where}: labels such as {_brief(next(v for v in sorted(seen) if not _is_int(v)))} are no classes; for regression say metric='pearson'")
     if len(seen)>1000 or len(seen)>max(20, len(values)/2): raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; say which column with label= (--label)")
@@ -438,6 +468,7 @@ def encode_labels(
     where,        # the file, for messages
 )->list:          # class numbers, or floats for regression
     "Labels as numbers; an error names the first row that doesn't fit"
+    _check_one_label(values, where)
     if labels is None:
         out,bad = [_number(v) for v in values], "is no finite number"
         wrong = next((i for i,v in enumerate(out) if not abs(v)<3.4e38), None)   # what float32 can hold
@@ -468,13 +499,14 @@ def _keys(task, parts): # split -> content key of each row; images are compared 
 
 # %% ../nbs/00_data.ipynb #a1303feb
 def _cut(task, parts, select, phrases):
-    "Splits that share nothing, `select` cut from train by content"
+    "Splits that share nothing, `select` cut from train by content; and how many rows each lost by that"
     keys = _keys(task, parts)
     keep = {s:list(range(len(ds))) for s,ds in parts.items()}
     taken = set()
     for s in sorted(parts, key=('test','validation','validation_mismatched','select','train').index):   # what comes later gives way
         keep[s] = [i for i in keep[s] if keys[s][i] not in taken]
         taken |= set(keys[s])
+    left_out = {s:len(ds)-len(keep[s]) for s,ds in parts.items()}
     missing = [s for s,others in (('validation',('validation','test')), ('select',('select',))) if not any(o in parts for o in others)]
     labels = parts['train']['label'][:]   # a list: row by row a Dataset is slow
     for s in missing:
@@ -482,9 +514,11 @@ def _cut(task, parts, select, phrases):
         n = select if select>=1 else min(1000, max(1, round(select*len(set(k)))))
         if phrases: n = n if select>=1 else round(select*sum(p==[q] for q,p in maximal_phrases(k).items()))
         stay,held = holdout(k, [labels[i] for i in keep['train']], n, maximal_phrases(k) if phrases else None, task.seed)
+        left_out['train'] += len(k)-len(stay)-len(held)
         parts[s],keep[s] = parts['train'],[keep['train'][i] for i in held]
         keep['train'] = [keep['train'][i] for i in stay]
-    return {s:parts[s].select(keep[s]) for s in sorted(keep, key=lambda s: SPLITS.index(s) if s in SPLITS else 9)}
+    order = sorted(keep, key=lambda s: SPLITS.index(s) if s in SPLITS else 9)
+    return {s:parts[s].select(keep[s]) for s in order}, {s:n for s,n in left_out.items() if n}
 
 # %% ../nbs/00_data.ipynb #1110bc03
 def make_task(
@@ -514,7 +548,9 @@ def make_task(
     task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed)
     data = {s:_dataset(modality, x, encode_labels(y, labels, where)) for s,(x,y,where) in parts.items()}
     if labels and len(set(data['train']['label'][:]))<2: raise ValueError(f"{parts['train'][2]}: one class only ({_brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
-    return replace(task, splits=_nonempty(_cut(task, data, select, phrases), {s:(parts[s] if s in parts else parts['train'])[2] for s in SPLITS+('validation_mismatched',)}))
+    splits,left_out = _cut(task, data, select, phrases)
+    files = {s:(parts[s] if s in parts else parts['train'])[2] for s in SPLITS+('validation_mismatched',)}
+    return replace(task, splits=_nonempty(splits, files), left_out=left_out)
 
 def _dataset(modality, inputs, labels):
     n = len(labels)
@@ -558,13 +594,14 @@ def data_dir(): # a folder, or None
     return next((p for p in near if p.is_dir()), None)
 
 # %% ../nbs/00_data.ipynb #2c298507
-def _table_parts(files, columns, label):
+def _frame_parts(frames, columns, label): # split -> (where it is from, DataFrame)
     parts,cols = {},columns
-    for s,f in files.items():
-        df = read_table(f)
-        cols,lab = find_columns(df, f, cols, label)
-        parts[s] = (_texts(df, cols, f), df[lab].tolist(), str(f))
+    for s,(where,df) in frames.items():
+        cols,label = find_columns(df, where, cols, label)
+        parts[s] = (_texts(df, cols, where), df[label].tolist(), str(where))
     return cols, parts
+
+def _table_parts(files, columns, label): return _frame_parts({s:(f, read_table(f)) for s,f in files.items()}, columns, label)
 
 def _tables_in(folder):
     files = defaultdict(list)
@@ -580,8 +617,19 @@ IMAGES = ('.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff')
 def _subfolders(p): return [d for d in sorted(p.iterdir()) if d.is_dir() and not d.name.startswith('.')]
 def _images_in(p): return [f for f in sorted(p.iterdir()) if f.suffix.lower() in IMAGES and not f.name.startswith('.')]
 
+def _unread(folder, splits):
+    "Files and folders in an image folder that no class has"
+    beside = [d for d in _subfolders(folder) if d not in splits.values()] if folder not in splits.values() else []
+    loose = [f for d in splits.values() for f in _images_in(d)]
+    inside = [p for d in splits.values() for c in _subfolders(d) for p in sorted(c.iterdir())
+              if not p.name.startswith('.') and p.suffix.lower() not in IMAGES]
+    return beside+loose+inside
+
 def _image_parts(folder):
     splits = {_split_name(d.name):d for d in _subfolders(folder) if _split_name(d.name) in SPLITS} or {'train':folder}
+    if left := _unread(folder, splits):
+        warnings.warn(f"{folder}: left out {_listed([p.relative_to(folder) for p in left], 3)}, since images are read "
+                      f"from CLASS/IMAGE, as {', '.join(IMAGES)}; move or convert them")
     found = {s:{c.name:_images_in(c) for c in _subfolders(d)} for s,d in splits.items()}
     for s,classes in found.items():
         odd = set(classes) ^ set(found.get('train', classes))
@@ -597,22 +645,29 @@ def _named(ds, label): # class numbers as names, -1 (hidden) as it is
     names,y = getattr(ds.features[label], 'names', None), ds[label][:]
     return [v if v is None or v<0 else names[v] for v in y] if names else y
 
+def _label_column(features, name):
+    "The column of labels: one with a usual name, else the only one with class names; None: there is neither"
+    if usual := next((c for n in LABEL_NAMES for c in features if c.lower()==n), None): return usual
+    classes = [c for c,f in features.items() if hasattr(f, 'names')]
+    if len(classes)>1: raise ValueError(f"{name}: {_listed(classes)} all hold classes; say which with label= (--label)")
+    return classes[0] if classes else None
+
 def _hub_parts(dd, name, columns, label):
     "Columns, splits and label names of a `DatasetDict`"
     features = dd[next(iter(dd))].features
     image = next((c for c,f in features.items() if isinstance(f, ImageFeature)), None)
-    classes = next((c for c,f in features.items() if hasattr(f, 'names')), None)
+    label = label or _label_column(features, name)
     parts = {}
     for s,ds in dd.items():
         where,s = f'{name} [{s}]', _split_name(s)
         if image:
-            if (lab := label or classes) not in ds.column_names: raise ValueError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; say which with label= (--label)")
+            if (lab := label) not in ds.column_names: raise ValueError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; say which with label= (--label)")
             with _no_bars(): ds = ds.cast_column(image, ImageFeature(decode=False))
             cols = ('image',)
             parts[s] = (dict(image=ds[image][:]), _named(ds, lab), where)
         else:
             df = ds.to_pandas()
-            cols,lab = find_columns(df, where, columns, label or classes)
+            cols,lab = find_columns(df, where, columns, label)
             parts[s] = (_texts(df, cols, where), _named(ds, lab), where)
     return cols, parts, getattr(features[lab], 'names', None), 'image' if image else 'text'
 
@@ -625,7 +680,8 @@ def _from_hub(name, config):
 
 # %% ../nbs/00_data.ipynb #2a34ee41
 def load_task(
-    source,            # a known name, 'demo-text', 'demo-image', a folder, a file, a hub name 'owner/data[:config]', a DatasetDict or a Task
+    source,            # a known name, 'demo-text', 'demo-image', a folder, a file, a hub name 'owner/data[:config]', a Task,
+                       # a DatasetDict, a Dataset, a DataFrame, or a dict of these by split
     columns=None,      # input columns of a table (one or two); None: found
     label:str=None,    # label column; None: found
     labels:list=None,  # label names in order; None: found
@@ -635,6 +691,7 @@ def load_task(
 )->Task:
     "A task from a name, a folder, a file or the hub"
     if isinstance(source, Task): return source
+    if isinstance(source, (Dataset, pd.DataFrame)): source = dict(train=source)
     given = {k:v for k,v in dict(columns=tuple(listify(columns)) or None, labels=labels, metric=metric).items() if v is not None}
     common = dict(select=select, seed=seed)
     if hasattr(source, 'keys'): return _load_dict(source, 'dataset', label, given, common)
@@ -684,6 +741,9 @@ def _class_folders(path):
 
 def _load_dict(dd, name, label, given, common):
     known = _settings(name, given)
+    if any(isinstance(d, pd.DataFrame) for d in dd.values()):
+        known['columns'],parts = _frame_parts({_split_name(s):(f'{name} [{s}]', d) for s,d in dd.items()}, known.get('columns'), label)
+        return make_task(name, 'text', parts=parts, **known, **common)
     cols,parts,names,modality = _hub_parts(dd, name, known.get('columns'), label)
     if known.get('labels') is None and known.get('metric') not in REGRESSION: known['labels'] = names
     return make_task(name, modality, parts=parts, **{**known, 'columns':cols}, **common)

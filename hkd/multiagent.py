@@ -51,7 +51,7 @@ class TeacherEnsemble(Teachers):
     def logits(self,
         task,               # a task, or what `load_task` takes
         split='validation', # a split's name, or a Dataset
-        max_length=128,     # tokens a text is cut to
+        max_length=None,    # tokens a text is cut to, see `predict_logits`
     )->np.ndarray:          # (examples, classes): log-probabilities, or numbers for regression
         "What the ensemble says of each example; every teacher's answers come from its cache"
         if self.needs_labels: raise ValueError(f"{self} weighs its teachers by the labels, which a prediction must not know: choose other weights")
@@ -59,7 +59,7 @@ class TeacherEnsemble(Teachers):
         z = np.stack([np.asarray(z) for z in map(lambda t: _heard(t, task, split, max_length), _members(self, task))], 1)
         return self.combine(torch.from_numpy(z), None, 1.).numpy()
 
-    def evaluate(self, task, split=None, max_length=128)->dict: # metrics in percent, and n
+    def evaluate(self, task, split=None, max_length=None)->dict: # metrics in percent, and n
         "How well the ensemble itself does on a split"
         task = load_task(task)
         split = split or task.report_split

@@ -133,7 +133,7 @@ def _narrowed(model, w):
 
 def _max_length(recipe, stage):
     "The tokens that a stage's model was trained on"
-    return next((s.max_length for s in history(recipe, stage) if isinstance(s, Training)), 128)
+    return next((s.max_length for s in history(recipe, stage) if isinstance(s, Training)), None)
 
 # %% ../nbs/05d_pipeline.ipynb #762fa0f7
 def _checkpoints(recipe): return list(dict.fromkeys(n for s in recipe.stages for n in _named(s) if n not in recipe))

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from .data import Collator, Task, load_task, prepare
 from .kd_losses import check_loss_args
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
-from .models import class_for, copy_model, encoder_layers, layer_linears, processor_of
-from .training import DEFAULTS, Trained, _device, _extra, _load, _to, _train, evaluate
+from .models import class_for, copy_model, encoder_config, encoder_layers, in_backbone, layer_linears, processor_of
+from .training import DEFAULTS, Trained, _device, _extra, _length, _load, _to, _train, evaluate
 from transformers import TrainerCallback
 
 # %% ../nbs/05_prune.ipynb #bf5a1252
@@ -27,10 +27,11 @@ def prunable(
     model, # a classifier
 )->dict:   # name -> Linear or convolution
     "The matrices that pruning may touch"
-    prefix = f'{model.base_model_prefix}.'
+    pretrained = in_backbone(model.get_base_model() if hasattr(model, 'peft_config') else model)
     spared = lambda k: any(part.startswith('embedding') or part=='pooler' for part in k.split('.'))
-    found = {k:m for k,m in model.named_modules() if k.startswith(prefix) and isinstance(m, (nn.Linear, nn.modules.conv._ConvNd)) and not spared(k)}
-    if not found: raise ValueError(f"{type(model).__name__} has no ordinary Linear or convolution under {prefix[:-1]!r}" + (": merge its adapters first" if hasattr(model, 'peft_config') else ", so nothing of it can be pruned"))
+    kinds = nn.Linear, nn.modules.conv._ConvNd
+    found = {k:m for k,m in model.named_modules() if pretrained(k) and isinstance(m, kinds) and not spared(k)}
+    if not found: raise ValueError(f"{type(model).__name__} has no ordinary Linear or convolution in its backbone" + (": merge its adapters first" if hasattr(model, 'peft_config') else ", so nothing of it can be pruned"))
     return found
 
 # %% ../nbs/05_prune.ipynb #af87f052
@@ -236,7 +237,7 @@ def _parts(model):
     _check_float(prunable(model))
     try: _,layers = encoder_layers(model)
     except ValueError: raise ValueError(f"{type(model).__name__} has no stack of encoder layers to remove neurons or heads from; masks work: prune(model)") from None
-    parts,heads = [layer_linears(l) for l in layers], model.config.num_attention_heads
+    parts,heads = [layer_linears(l) for l in layers], encoder_config(model.config).num_attention_heads
     if (width := parts[0][0].out_features)%heads: raise ValueError(f"num_attention_heads={heads} doesn't divide the {width} outputs of the queries: the config belongs to another model")
     return parts, heads
 
@@ -249,7 +250,7 @@ def _l1(parts, heads):
 
 # %% ../nbs/05_prune.ipynb #19ffcfdf
 def _batches(model, task, n, batch_size, max_length, seed):
-    ds = prepare(task, 'train', processor_of(model), max_length)
+    ds = prepare(task, 'train', processor_of(model), _length(model, task, max_length))
     rows = np.random.default_rng(seed).permutation(len(ds))[:n*batch_size]
     collate = Collator(processor_of(model), task.is_regression)
     for r in np.array_split(rows, -(-len(rows)//batch_size)): yield collate([ds[int(i)] for i in r])
@@ -279,7 +280,7 @@ def importance(
     by:str='l1',         # 'l1': by the weights; 'taylor': by what the loss would change
     batches:int=8,       # for 'taylor': how many, of train
     batch_size:int=32,   # for 'taylor': examples a batch
-    max_length:int=128,  # for 'taylor': tokens a text is cut to
+    max_length:int=None, # for 'taylor': tokens a text is cut to, see `input_length`
     seed:int=0,          # for 'taylor': which examples
 )->dict:                 # 'neurons': (layers, neurons), 'heads': (layers, heads)
     "How much each neuron and each head matters"

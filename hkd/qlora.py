@@ -17,7 +17,7 @@ from fastcore.basics import listify
 from .data import load_task
 from .kd_losses import check_loss_args
 from .masks import attach_mask
-from .models import copy_model, set_labels   # before bitsandbytes, whose hint about kernels it silences
+from .models import backbone_names, copy_model, in_backbone, set_labels   # before bitsandbytes, whose hint about kernels it silences
 from .training import Trained, _extra, _load, _name, _train, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model
@@ -36,7 +36,9 @@ def lora_targets(
     model, # a classifier, in float or 4 bits
 )->list:   # names such as 'bert.encoder.layer.0.attention.self.query'
     "The encoder's Linears"
-    names = [k for k,m in model.named_modules() if isinstance(m, nn.Linear) and k.startswith(f'{model.base_model_prefix}.') and 'pooler' not in k]
+    pretrained = in_backbone(model)
+    ours = lambda m: isinstance(m, nn.Linear) and not isinstance(m, nn.modules.linear.NonDynamicallyQuantizableLinear)
+    names = [k for k,m in model.named_modules() if ours(m) and pretrained(k) and 'pooler' not in k]
     if not names: raise ValueError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
     return names
 
@@ -168,7 +170,8 @@ def add_lora(
     return adapted
 
 def _head(model): # names of the modules that are no part of the encoder and have weights
-    return [k for k,m in model.named_children() if k!=model.base_model_prefix and next(m.parameters(), None) is not None]
+    pretrained = in_backbone(model)
+    return [k for k,m in model.named_children() if not pretrained(k) and next(m.parameters(), None) is not None]
 
 def _choose(names, targets):
     fits = lambda k, t: k==t or k.endswith(f'.{t}')
@@ -264,11 +267,12 @@ def bytes_by_part(
 )->dict:     # encoder, embeddings, head (with the pooler), adapter, optimiser -> bytes
     "Where the bytes of a model are, and those of AdamW for what would train"
     base = model.get_base_model() if hasattr(model, 'peft_config') else model
-    n = dict(encoder=0, embeddings=0, head=0, adapter=0)
-    for k,t in model.state_dict().items(): n[_part(k, base.base_model_prefix)] += t.numel()*t.element_size()
+    n,names = dict(encoder=0, embeddings=0, head=0, adapter=0), backbone_names(base)
+    for k,t in model.state_dict().items(): n[_part(k, names)] += t.numel()*t.element_size()
     return n | dict(optimiser=8*sum(p.numel() for p in model.parameters() if p.requires_grad))
 
-def _part(name, prefix):
+def _part(name, backbone):
     if '.lora_' in name: return 'adapter'
     if '.embeddings.' in name: return 'embeddings'
-    return 'encoder' if f'.{prefix}.' in f'.{name}' and 'pooler' not in name else 'head'
+    inside = any(f'.{k}.' in f'.{name}' for k in backbone)
+    return 'encoder' if inside and 'pooler' not in name else 'head'

@@ -523,14 +523,14 @@ def example_batch(
     "A batch of the given size for any classifier"
     import torch
     from PIL import Image
-    from hkd.models import modality_of, processor_of
+    from hkd.models import modality_of, position_limit, processor_of
     from hkd.training import _device, _to
     if not batch_size>=1: raise ValueError(f"batch_size={batch_size}: give at least one example")
     processor, rng = processor_of(model), np.random.default_rng(0)
     if modality_of(model.config)=='image':
         noise = [Image.fromarray(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)) for _ in range(batch_size)]
         return _to(dict(processor(images=noise, return_tensors='pt')), _device(model))
-    most = min(processor.model_max_length, getattr(model.config, 'max_position_embeddings', math.inf))
+    most = min(processor.model_max_length, position_limit(model) or math.inf)
     if not 1<=length<=most: raise ValueError(f"length={length}: this model takes 1 to {most} tokens")
     ids = np.array([i for i in range(model.config.vocab_size) if i!=processor.pad_token_id])
     x = dict(input_ids=torch.tensor(rng.choice(ids, (batch_size, length))), attention_mask=torch.ones(batch_size, length, dtype=torch.long))

@@ -350,14 +350,15 @@ def _check_config(f, tensors):
     raw = _read_json(f, f"{f} is no config: copy it again") if f.stat().st_size<=_MOST_JSON else None
     _need(isinstance(raw, dict), f, "is no config")
     longest = max(2**16, *(n for e in tensors.values() for n in (1, *e['shape'])))
-    bounds = (_COUNTS, len(tensors)), (_PLACES, max(2**20, longest)), (_SIZES, longest)   # other numbers take no memory
+    many = max(2**10, len(tensors))
+    bounds = (re.compile('block_size'), longest), (_COUNTS, many), (_PLACES, max(2**20, longest)), (_SIZES, longest)   # other numbers take no memory
     def walk(x, key):
         if isinstance(x, dict):
             for k,v in x.items():
                 _need(k not in ('auto_map','quantization_config') and not k.endswith('_implementation'), f, f"has {k}, which no artifact has", 'get it from someone you trust')
                 walk(v, key if key in ('id2label','label2id') else k)
         elif isinstance(x, list):
-            _need(len(x)<=len(tensors), f, f"has {len(x)} entries in {key}, for {len(tensors)} tensors", 'get it from someone you trust')
+            _need(len(x)<=many, f, f"has {len(x)} entries in {key}, for {len(tensors)} tensors", 'get it from someone you trust')
             for v in x: walk(v, key)
         elif isinstance(x, (int, float)): _need(abs(x)<=next((n for kind,n in bounds if kind.search(key)), math.inf), f, f"says {key}={str(x)[:20]}, which its tensors don't bear out", 'get it from someone you trust')
     walk(raw, '')
@@ -509,7 +510,9 @@ def _examples(model):
         channels,side = getattr(vision_config(model.config), 'num_channels', 3), image_size_of(p)
         return [dict(pixel_values=torch.randn(n, channels, side, side, generator=g)) for n in (2,1,5)]
     most = min(64, p.model_max_length, position_limit(model) or 64)
-    texts = [[p.decode(torch.randint(len(p), (n,), generator=g)) for n in ns] for ns in ([9,5], [1], [40,7,22])]
+    words = torch.tensor(sorted(set(range(len(p)))-set(p.all_special_ids)))   # a BART counts its end marks
+    draw = lambda n: words[torch.randint(len(words), (n,), generator=g)]
+    texts = [[p.decode(draw(n)) for n in ns] for ns in ([9,5], [1], [40,7,22])]
     return [dict(p(t, padding=True, truncation=True, max_length=most, return_tensors='pt')) for t in texts]
 
 def _write_onnx(model, examples, folder):
@@ -518,10 +521,16 @@ def _write_onnx(model, examples, folder):
     axes = {k:{0:'batch'}|({1:'length'} if x.dim()==2 else {}) for k,x in examples[0].items()}
     with warnings.catch_warnings(), _no_log():
         warnings.simplefilter('ignore')    # of tracing, which the check below answers, and of an exporter that is old but ten times faster
-        torch.onnx.export(_Logits(model, names).eval(), tuple(examples[0].values()), str(folder/'model.onnx'), dynamo=False, opset_version=17,
-                          input_names=names, output_names=['logits'], dynamic_axes=axes|dict(logits={0:'batch'}))
+        try:
+            torch.onnx.export(_Logits(model, names).eval(), tuple(examples[0].values()), str(folder/'model.onnx'), dynamo=False, opset_version=17,
+                              input_names=names, output_names=['logits'], dynamic_axes=axes|dict(logits={0:'batch'}))
+        except Exception as e: raise _no_onnx(model, e) from None   # a family's own code fails in its own ways
         ort.quantization.quantize_dynamic(folder/'model.onnx', folder/'model-int8.onnx', op_types_to_quantize=['MatMul','Gemm','Gather'], per_channel=True, reduce_range=True,
                                           weight_type=ort.quantization.QuantType.QInt8, extra_options=dict(MatMulConstBOnly=True))
+
+def _no_onnx(model, e):
+    why = ' '.join(str(e).split())[:60]
+    return ValueError(f"{type(model).__name__} can't be written as ONNX ({why}); use the engine 'torch'")
 
 @contextmanager
 def _no_log():
@@ -571,7 +580,8 @@ def export_onnx(
     with tempfile.TemporaryDirectory(dir=folder, prefix='.') as tmp:
         _write_onnx(model, examples, Path(tmp))
         for name in ('model.onnx','model-int8.onnx'):
-            far = [drift(model, OnnxModel(Path(tmp)/name, model.config, processor), x) for x in examples]
+            try: far = [drift(model, OnnxModel(Path(tmp)/name, model.config, processor), x) for x in examples]
+            except Exception as e: raise _no_onnx(model, e) from None   # ONNX Runtime can't run the graph
             said[name] = dict(path=folder/name, bytes=(Path(tmp)/name).stat().st_size, **{k:f(o[k] for o in far) for k,f in dict(largest=max, mean=max, size=fmean, agree=fmean).items()})
             _check_close(name, **said[name])
         for name in said: os.replace(Path(tmp)/name, folder/name)

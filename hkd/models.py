@@ -94,7 +94,9 @@ def _shelf_hint():
     return f"; the model folder has {', '.join(found[:8])}" if found else "; give the path of a folder, or set HKD_MODELS to the folder of your models"
 
 # %% ../nbs/00a_models.ipynb #422afdaf
-_causes = (OSError, ValueError, KeyError, RecursionError, SafetensorError, StrictDataclassError)
+# whatever transformers raises for a checkpoint it can't build: a family's own code fails in its own ways
+_causes = (OSError, ValueError, LookupError, RecursionError, ImportError, AttributeError, TypeError, AssertionError, RuntimeError, SafetensorError,
+           StrictDataclassError)
 
 def _explain(
     name:str,    # what was being loaded
@@ -987,4 +989,14 @@ def class_for(
 )->type:                     # the class that builds and loads it
     "The class itself, or its subclass with fewer heads"
     if not _misses_heads(config) or 'from_config' in vars(cls) or _reads_head_dim(cls, config): return cls
-    return _with_fewer_heads(cls)
+    return _with_fewer_heads(cls) if _has_plain_heads(cls, config) else cls
+
+def _has_plain_heads(cls, config):
+    "Is each layer made of six Linears, of which heads can be taken? Latent attention, say, has more"
+    one = copy.deepcopy(config)
+    _set_depth(one, [0])
+    one.num_attention_heads = 1
+    try:
+        with torch.device('meta'): layer_linears(encoder_layers(cls(one))[1][0])
+    except ValueError: return False
+    return True

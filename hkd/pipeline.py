@@ -24,7 +24,7 @@ from .qlora import qlora
 from .recipe import (Artifact, Distill, Recipe, RUN_FORMAT, Taught, Training, Trim, check_folder, folder, history, is_finished, kind, method, plan, read_run, stamp, teachers,
                         to_dict, varies, _named, _without_seeds)
 from .report import Record, combine, grade, latency, load_any, load_results, mcnemar, measure, measured_row, record, save_results, to_markdown, tradeoff
-from .training import _Folder, _bar, _check_trackers, _is_main, _wait, _hash, _load, distill, finetune, predict_logits, training_arguments
+from .training import _Folder, _bar, _check_trackers, _is_main, _wait, _hash, _load, distill, finetune, predict_logits, training_arguments, with_labels
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 # %% ../nbs/05d_pipeline.ipynb #ea22fc78
@@ -52,6 +52,7 @@ class Work:
     @property
     def teacher(self):
         found = [self.find(t) for t in teachers(self.stage)]
+        if labels := getattr(self.stage, 'teacher_labels', None): return with_labels(found[0], labels, self.task)
         return None if not found else found[0] if len(found)==1 else TeacherEnsemble(found, self.stage.weights)
 
 # %% ../nbs/05d_pipeline.ipynb #ba45ab87
@@ -297,11 +298,17 @@ def _with_memory(recipe, j):
     asked = any(getattr(s, 'memory', False) for s in recipe.stages)
     return asked and (isinstance(j.stage, Artifact) or j.stage is None or method(recipe, j.stage)=='teacher')
 
+def _ready(recipe, j, task):
+    "A row's model; a teacher from outside with its outputs in the task's order"
+    stages = [] if j.stage is not None else [s for s in recipe.stages if str(j.where) in teachers(s)]
+    labels = next((s.teacher_labels for s in stages if s.teacher_labels), None)
+    return with_labels(j.where, labels, task) if labels else load_any(j.where, j.engine, task)
+
 def _seed_rows(recipe, task, runs, seed, notes):
     "The rows of one seed, and by row and split which examples are right"
     models,rows,right = {}, [], {}
     for j in _judged(recipe, runs, seed):
-        try: models[j.name] = j, load_any(j.where, j.engine, task)
+        try: models[j.name] = j, _ready(recipe, j, task)
         except ImportError as e: notes.append(f"{j.name} is left out: {' '.join(str(e).split())}")
     speeds = dict(zip(models, latency([m for _,m in models.values()])))
     sizes = {name:measure(j.where, engine=j.engine, speed=False, power=False, memory=_with_memory(recipe, j)) for name,(j,_) in models.items()}

@@ -184,14 +184,15 @@ def label_order(
     labels, # label names, in the task's order
 )->list|None: # the names in the order of the outputs; None: the outputs are in the task's order, as far as can be seen
     "Recognize permuted outputs: another assignment of outputs to classes that fits far better than the task's"
-    n,p = len(labels), z.argmax(-1)
-    share = np.stack([np.bincount(p[y==c], minlength=n)/max(1, (y==c).sum()) for c in range(n)])   # class, output
-    meant = linear_sum_assignment(share + 1e-9*np.eye(n), maximize=True)[1].argsort()              # output -> class
-    own,other = p==y, meant[p]==y
+    p,half = z.argmax(-1), np.random.default_rng(0).random(len(y))<.5   # found on one half, tested on the other
+    own,other = p[half]==y[half], _best_order(p[~half], y[~half], len(labels))[p[half]]==y[half]
     wins,losses = int((other & ~own).sum()), int((own & ~other).sum())
     if wins<=losses or binomtest(wins, wins+losses).pvalue>1e-3: return None
-    fit = 100*np.mean([other[y==c].mean() for c in np.unique(y)])
-    return [labels[c] for c in meant] if fit>100/n+5 else None
+    return [labels[c] for c in _best_order(p, y, len(labels))]
+
+def _best_order(p, y, n): # output -> the class that it fits best, one each
+    share = np.stack([np.bincount(p[y==c], minlength=n)/max(1, (y==c).sum()) for c in range(n)])   # class, output
+    return linear_sum_assignment(share + 1e-9*np.eye(n), maximize=True)[1].argsort()
 
 def check_teacher(
     teacher,            # to be checked

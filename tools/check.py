@@ -1,7 +1,7 @@
 """Every check that `make test` runs: `python tools/check.py [NAME...]` (no name: all; see `--list`)
 
 Each function marked `@check` is one check; it raises `Failed` with what to mend. Each notebook counts as one more."""
-import ast, base64, hashlib, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time
+import ast, base64, hashlib, itertools, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
@@ -138,6 +138,46 @@ def colab_cells():
     for nb in notebooks():
         second, third = cells(nb)[1:3]
         if colab.badge(nb.name) not in ''.join(second['source']) or ''.join(third['source'])!=colab.install(): raise Failed(f'{rel(nb)}: run `make colab`')
+
+def option_fault(line):
+    "What is wrong with a `#| key: value` line for quarto, which reads it as YAML; None if nothing is"
+    import yaml
+    text = re.sub(r'^\s*#\s*\|\s*', '', line).rstrip()
+    if ':' not in text: return None  # a word of nbdev's
+    if not re.match(r'[\w-]+:(\s|$)', text): return 'no space after the colon'
+    if text.endswith(':'): return None  # nbdev takes `hide:` for `hide`
+    try: (key, value), = yaml.safe_load(text).items()
+    except yaml.YAMLError as e: return str(e).splitlines()[0]
+    plain = text[len(key)+1:].strip()
+    if key in ('fig-alt','fig-cap') and not isinstance(value, str): return f'{key} is no text'
+    if isinstance(value, str) and plain[0] not in '"\'>|' and value!=plain: return f'YAML reads {value!r}'
+
+def front_matter_fault(text):
+    "What is wrong with a raw cell that holds front matter; None if nothing is"
+    import yaml
+    if not (m := re.match(r'---\s*\n(.*?)^---\s*$', text.strip(), re.M|re.S)): return None
+    try: return None if isinstance(yaml.safe_load(m[1]), dict) else 'no list of keys and values'
+    except yaml.YAMLError as e: return str(e).replace('\n', ' ')
+
+def cell_faults(cell):
+    "(line, fault) for each `#|` line at the head of a code cell, or for its front matter, that is no YAML"
+    lines = ''.join(cell['source']).splitlines()
+    if cell['cell_type']=='raw': return [(lines[0], f)] if (f := front_matter_fault('\n'.join(lines))) else []
+    if cell['cell_type']!='code': return []
+    head = list(itertools.takewhile(lambda l: re.match(r'\s*(#\s*\||$)', l), lines))
+    return [(l, fault) for l in head if (fault := option_fault(l))]
+
+BAD_OPTIONS = ['#| fig-alt: six steps: trained', '#| fig-alt: [a]', '#| fig-alt: curve #2', '#|fig-alt:steps']
+GOOD_OPTIONS = ['#| fig-alt: "six steps: trained"', '#| code-fold: true', '#| hide', '#| default_exp data', '#| hide:']
+
+@check
+def cell_options():
+    "Every `#|` line and every front matter is YAML that quarto can read (quote a text that holds a colon)"
+    if missed := [l for l in BAD_OPTIONS if not option_fault(l)]: raise Failed(f'this check misses {missed[0]}')
+    if wrong := [l for l in GOOD_OPTIONS if option_fault(l)]: raise Failed(f'this check refuses {wrong[0]}')
+    faults = ((nb, c, *f) for nb in notebooks() for c in cells(nb) for f in cell_faults(c))
+    bad = [f"{rel(nb)}: cell {c.get('id')}: {fault}: {line}" for nb,c,line,fault in faults]
+    if bad: raise Failed('\n'.join(bad))
 
 def prints(src):
     "Does a cell print something, whatever happens?"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 import colab, readme
-from links import ROOT, settings
+from links import ROOT, link_text, names, page_of, place, settings
 
 CFG = settings()
 NBS, LIB = ROOT/CFG['nbs_path'], ROOT/CFG['lib_path']
@@ -276,15 +276,45 @@ def page_text(p):
             for k in ('text/markdown','text/html'): yield ''.join(o.get('data', {}).get(k, ''))
     return '\n\n'.join(t for c in cells(p) for t in texts(c))
 
+SITE = f"{CFG['doc_host']}{CFG['doc_baseurl']}/"
+
 def broken(page, root, html=()):
-    "Relative links of `page` that lead nowhere; `html` maps a page's published name to its notebook"
+    "Links of `page` into the site that lead nowhere; `html` maps a page's published name to its notebook"
     for url in links(page_text(page)):
+        if html: url = url.removeprefix(SITE)
         if re.match(r'[a-z][a-z+.-]*:|//|\{\{', url): continue
         name, _, anchor = unquote(url).partition('#')
         target = (page.parent/name).resolve() if name else page
         if name.endswith('.html') and not target.exists() and name in html: target = html[name]
         if not target.exists() or root not in [target, *target.parents]: yield f'{page.name}: {url}'
         elif anchor and target.suffix in {'.ipynb','.md','.qmd'} and anchor.lower() not in heading_ids(page_text(target)): yield f'{page.name}: {url} (no such heading)'
+
+def two_places(nb):
+    "Names in a notebook's prose that are ambiguous: two other pages document them"
+    for c in cells(nb):
+        seen = []
+        if c['cell_type']=='markdown': link_text(''.join(c['source']), seen.append)
+        for name in seen:
+            pages = sorted({p for p,_ in names().get(name, [])})
+            if len(pages)>1 and not place(name, page_of(nb)):
+                where = ' and '.join(pages)
+                yield f"{rel(nb)}: cell {c['id']}: `{name}` is on {where}: write `MODULE.{name}`"
+
+def code_blocks(cell):
+    "Signatures and other code blocks in the markdown that a cell puts out"
+    texts = [''.join(o.get('data', {}).get('text/markdown', '')) for o in cell.get('outputs', [])]
+    return [b for t in texts for b in re.findall(r'^```.*?^```', t, re.M|re.S)]
+
+def page_faults(page, nb):
+    "What is wrong with a page that nbdev made of `nb`"
+    made, source = cells(page), f"blob/{CFG['branch']}/{CFG['lib_path']}/"
+    if f'<a href="{colab.link(nb.name)}">' not in page_text(page): yield 'no link to Colab'
+    yield from (f'{fault}: {line}' for c in made for line,fault in cell_faults(c))
+    yield from (f'a raw link in {b.splitlines()[1]}' for c in made for b in code_blocks(c) if '](' in b)
+    unfolded = [s for s in code(page) if '"Exported source"' in s and 'code-fold: true' not in s]
+    yield from (f'exported source is not folded: {s.splitlines()[-1]}' for s in unfolded)
+    modules = set(re.findall(re.escape(source)+r'(\w+)\.py#L\d+\)\{target', page_text(page)))
+    if wrong := modules-{module_of(nb)}: yield f"source links lead to {', '.join(wrong)}"
 
 def sidebar(item):
     "The pages that _quarto.yml lists, in order"
@@ -304,7 +334,10 @@ def docs():
     bad += [f'_quarto.yml lists {o}, which is not there' for o in listed if o not in nbs]+[f'_quarto.yml does not list {o}' for o in nbs if o not in listed]
     html = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', o.lower()).replace('.ipynb','.html'): proc/o for o in nbs}
     for o in nbs:
-        if (proc/o).exists(): bad += broken(proc/o, proc, html)
+        if not (proc/o).exists(): continue
+        bad += broken(proc/o, proc, html)
+        bad += [f'_proc/{o}: {fault}' for fault in page_faults(proc/o, NBS/o)]
+    for nb in notebooks(): bad += two_places(nb)
     for o in ('README.md','CONTRIBUTING.md','CHANGELOG.md'): bad += broken(ROOT/o, ROOT) if (ROOT/o).exists() else [f'{o} is missing']
     if bad: raise Failed('\n'.join(bad))
 

@@ -7,9 +7,14 @@ from links import ROOT, settings
 
 CFG = settings()
 
+def link(name):
+    "Where a notebook opens on Colab"
+    user, repo, branch, nbs = (CFG[k] for k in ('user','repo','branch','nbs_path'))
+    return f'https://colab.research.google.com/github/{user}/{repo}/blob/{branch}/{nbs}/{name}'
+
 def badge(name):
-    "The line that opens a notebook on Colab"
-    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/{CFG['user']}/{CFG['repo']}/blob/{CFG['branch']}/{CFG['nbs_path']}/{name})"
+    "The line that opens a notebook on Colab; on the site tools/links.py makes html of it"
+    return f'[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link(name)})'
 
 def install():
     "The hidden cell; what the pages read lies beside them, so it is linked to where Colab runs them"

@@ -1,6 +1,13 @@
-"Owner and repository name stand in settings.ini alone; `%(git_url)s` and its like in a notebook's prose are filled in from there"
-import re
+"""What a page of the site gets that its notebook lacks: nbdev calls the `procs` of settings.ini for each.
+
+- Owner and repository name stand in settings.ini alone; `%(git_url)s` and its like are filled in from there.
+- A name in backticks becomes a link to the page that documents it, in prose, never in a code block.
+- A definition is shown once, with its source folded below.
+- The Colab badge stays a link: quarto's lightbox takes the link from a picture in markdown."""
+import ast, json, re
+from collections import defaultdict
 from configparser import ConfigParser
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,5 +24,133 @@ def fill(text, cfg=None):
     return re.sub(r'%\((\w+)\)s', lambda m: cfg.get(m[1], m[0]), text)
 
 def fill_cell(cell):
-    "nbdev calls this for each cell of a page (`procs` in settings.ini)"
+    "Owner and repository name in a page's prose"
     if cell.cell_type=='markdown' and cell.source: cell.source = fill(cell.source)
+
+# --- the badge ---
+
+BADGE = re.compile(r'\[!\[(Open in Colab)\]\((\S+?)\)\]\((\S+?)\)')
+
+def link_badge(cell):
+    "The Colab badge as html, which quarto leaves as it is"
+    if cell.cell_type!='markdown' or not cell.source: return
+    cell.source = BADGE.sub(r'<a href="\3"><img src="\2" alt="\1"></a>', cell.source)
+
+# --- names ---
+
+EXPORTED = {'export','exports'}
+DEFINITIONS = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef
+
+def directives(src): return {d.split()[0] for d in re.findall(r'^#\s*\|\s*(\S.*)$', src, re.M)}
+def page_of(notebook): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', Path(notebook).stem.lower())+'.html'
+def public(node): return isinstance(node, DEFINITIONS) and not node.name.startswith('_')
+
+def definitions(src):
+    "The public classes and functions of a cell, as nbdev documents them"
+    return [node for node in ast.parse(re.sub(r'^[!%].*$', '', src, flags=re.M)).body if public(node)]
+
+def documented(notebook):
+    "Each public name that a notebook's page documents, with its anchor; a method has that of its class"
+    for c in json.loads(Path(notebook).read_text(encoding='utf-8'))['cells']:
+        src, flags = ''.join(c['source']), directives(''.join(c['source']))
+        if c['cell_type']!='code' or 'hide' in flags or not flags & EXPORTED: continue
+        for node in definitions(src):
+            yield node.name, node.name.lower()
+            methods = filter(public, node.body) if isinstance(node, ast.ClassDef) else ()
+            yield from ((f'{node.name}.{method.name}', node.name.lower()) for method in methods)
+
+@cache
+def names():
+    "The places (page, anchor) that document each name; also under its module, as in `training.distill`"
+    lib, places = settings()['lib_name'], defaultdict(list)
+    for notebook in sorted((ROOT/settings()['nbs_path']).glob('[!_.]*.ipynb')):
+        page = page_of(notebook)
+        module = page.removesuffix('.html')
+        for name,anchor in documented(notebook):
+            for n in (name, f'{module}.{name}', f'{lib}.{module}.{name}'): places[n].append((page, anchor))
+    return dict(places)
+
+def place(name, page):
+    "Where a name is documented, for a reader of `page`: there, or on the only page that has it, else None"
+    places = names().get(name, [])
+    here = [p for p in places if p[0]==page]
+    return (here or places)[0] if here or len(places)==1 else None
+
+LINK_OR_NAME = re.compile(r'!?\[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\)|(?<!`)`([^`\s]+?)(\(\))?`(?!`)')
+
+def link_text(text, target):
+    "Markdown with each name in backticks linked to `target(name)`; links, headings and code blocks stay"
+    def link(m):
+        url = m[1] and target(m[1])
+        return f'[{m[0]}]({url})' if url else m[0]
+    lines, fenced = text.split('\n'), False
+    for i,line in enumerate(lines):
+        if line.lstrip().startswith(('```','~~~')): fenced = not fenced
+        elif not fenced and not line.startswith(('    ','#')): lines[i] = LINK_OR_NAME.sub(link, line)
+    return '\n'.join(lines)
+
+def markdown_outputs(cell):
+    "The outputs of a cell that are markdown"
+    return [out['data'] for out in cell.get('outputs', []) if out.get('data', {}).get('text/markdown')]
+
+class LinkNames:
+    "nbdev's `add_links`, but no link in code, to a private name, or to one of two functions of one name"
+    def __init__(self, nb):
+        path = Path(nb.path_)
+        self.page = page_of(path)
+        self.level = '../'*(len(path.parent.resolve().relative_to(ROOT).parts)-1)
+
+    def target(self, name):
+        found = place(name, self.page)
+        return found and f'{self.level}{found[0]}#{found[1]}'
+
+    def __call__(self, cell):
+        if cell.cell_type=='markdown': cell.source = link_text(cell.source, self.target)
+        for data in markdown_outputs(cell):
+            data['text/markdown'] = link_text(''.join(data['text/markdown']), self.target).splitlines(True)
+
+# --- exported source ---
+
+FOLDED = '#| code-fold: true\n#| code-summary: "Exported source"\n'
+
+class FoldSource:
+    "nbdev's `add_fold` and `mv_exports`, but folded, and the definitions of a cell in the order written"
+    def __init__(self, nb):
+        self.nb = nb
+        exported = [c.source for c in nb.cells if c.cell_type=='code' and EXPORTED & c.directives_.keys()]
+        self.rank = {node.name: i for i,node in enumerate(n for src in exported for n in definitions(src))}
+
+    def begin(self):
+        "Put each source after the cells, made by nbdev, that document its definitions"
+        start, own, keys = 0, set(), []
+        for i,cell in enumerate(self.nb.cells):
+            name = documents(cell)
+            if name is None: start, own = i, fold(cell)
+            elif own is not None and name not in own: start, own = i, None  # the source isn't shown
+            keys.append((start, name is None, self.rank.get(name, -1)))
+        self.nb.cells = [self.nb.cells[i] for i in sorted(range(len(keys)), key=keys.__getitem__)]
+
+def documents(cell):
+    "The name that a cell of nbdev's documents, or None"
+    return re.search(r'^show_doc\((\w+)\)', cell.source, re.M)[1] if getattr(cell, 'has_sd', False) else None
+
+def fold(cell):
+    "Fold a cell of exported source; the names it defines"
+    if cell.cell_type!='code' or 'exports' not in cell.directives_: return set()
+    cell.source = FOLDED+cell.source
+    return {node.name for node in definitions(cell.source)}
+
+class LinkSource:
+    "The link to a definition's source leads to the page's own module, where another has that name too"
+    def __init__(self, nb):
+        module = re.search(r'^#\s*\|\s*default_exp\s+(\S+)', '\n'.join(c.source for c in nb.cells), re.M)
+        self.module = f"{settings()['lib_name']}.{module[1]}" if module else None
+
+    def __call__(self, cell):
+        name = documents(cell)
+        if not name: return
+        from nbdev.doclinks import NbdevLookup
+        url = NbdevLookup().code(f'{self.module}.{name}')
+        for data in markdown_outputs(cell):
+            text = re.sub(r'\[source\]\(\S+?\)', f'[source]({url})', ''.join(data['text/markdown']))
+            data['text/markdown'] = text.splitlines(True)

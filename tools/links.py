@@ -140,17 +140,32 @@ def fold(cell):
     cell.source = FOLDED+cell.source
     return {node.name for node in definitions(cell.source)}
 
-class LinkSource:
-    "The link to a definition's source leads to the page's own module, where another has that name too"
+class Signatures:
+    """Mends what nbdev shows of a definition: its source is the page's own module, where another module has the
+    name too, and the comment of `**kwargs` isn't that of the result"""
     def __init__(self, nb):
-        module = re.search(r'^#\s*\|\s*default_exp\s+(\S+)', '\n'.join(c.source for c in nb.cells), re.M)
-        self.module = f"{settings()['lib_name']}.{module[1]}" if module else None
+        shown = '\n'.join(c.source for c in nb.cells if c.cell_type=='code')
+        self.sources = source_links(nb.cells)
+        self.kwargs_comments = re.findall(r'^ +\*\*\w+,? *# (.+?) *$', shown, re.M)
 
     def __call__(self, cell):
         name = documents(cell)
         if not name: return
-        from nbdev.doclinks import NbdevLookup
-        url = NbdevLookup().code(f'{self.module}.{name}')
         for data in markdown_outputs(cell):
-            text = re.sub(r'\[source\]\(\S+?\)', f'[source]({url})', ''.join(data['text/markdown']))
-            data['text/markdown'] = text.splitlines(True)
+            text = ''.join(data['text/markdown'])
+            text = re.sub(r'\[source\]\(\S+?\)', f'[source]({self.sources[name]})', text)
+            data['text/markdown'] = self.mend_kwargs(text).splitlines(True)
+
+    def mend_kwargs(self, text):
+        for comment in map(re.escape, self.kwargs_comments):
+            text = re.sub(rf'^(    \*\*\w+)\n(\)\S*:)( # {comment})$', r'\1,\3\n\2', text, flags=re.M)
+        return text
+
+def source_links(cells):
+    "Where the repository has each public definition of the module that a page's cells export"
+    names = [c.directives_['default_exp'][0] for c in cells if 'default_exp' in c.directives_]
+    if not names: return {}
+    cfg = settings()
+    path = f"{cfg['lib_path']}/{names[0]}.py"
+    url = f"{cfg['git_url']}/blob/{cfg['branch']}/{path}"
+    return {n.name: f'{url}#L{n.lineno}' for n in definitions((ROOT/path).read_text(encoding='utf-8'))}

@@ -141,12 +141,14 @@ def fold(cell):
     return {node.name for node in definitions(cell.source)}
 
 class Signatures:
-    """Mends what nbdev shows of a definition: its source is the page's own module, where another module has the
-    name too, and the comment of `**kwargs` isn't that of the result"""
+    """Mends what nbdev shows of a definition: its source is in the page's own module; the comment of `**kwargs` isn't
+    that of the result; a class of fields shows them with their comments"""
     def __init__(self, nb):
-        shown = '\n'.join(c.source for c in nb.cells if c.cell_type=='code')
+        exported = [c.source for c in nb.cells if c.cell_type=='code' and EXPORTED & c.directives_.keys()]
         self.sources = source_links(nb.cells)
-        self.kwargs_comments = re.findall(r'^ +\*\*\w+,? *# (.+?) *$', shown, re.M)
+        self.kwargs_comments = re.findall(r'^ +\*\*\w+,? *# (.+?) *$', '\n'.join(exported), re.M)
+        heads = ((node.name, fields(node, src)) for src in exported for node in definitions(src))
+        self.fields = {name: head for name,head in heads if head}
 
     def __call__(self, cell):
         name = documents(cell)
@@ -154,12 +156,27 @@ class Signatures:
         for data in markdown_outputs(cell):
             text = ''.join(data['text/markdown'])
             text = re.sub(r'\[source\]\(\S+?\)', f'[source]({self.sources[name]})', text)
-            data['text/markdown'] = self.mend_kwargs(text).splitlines(True)
+            data['text/markdown'] = self.mend_signature(text, name).splitlines(True)
 
-    def mend_kwargs(self, text):
+    def mend_signature(self, text, name):
+        if name in self.fields: return CODE_BLOCK.sub(lambda m: f'```python\n{self.fields[name]}\n```', text, 1)
         for comment in map(re.escape, self.kwargs_comments):
             text = re.sub(rf'^(    \*\*\w+)\n(\)\S*:)( # {comment})$', r'\1,\3\n\2', text, flags=re.M)
         return text
+
+CODE_BLOCK = re.compile(r'^```python\n.*?^```', re.M|re.S)
+
+def fields(node, src):
+    "The head of a dataclass or named tuple as written, down to its last field; None for another definition"
+    if not isinstance(node, ast.ClassDef): return None
+    above = [n for part in (*node.bases, *node.decorator_list) for n in ast.walk(part)]
+    marks = {n.id for n in above if isinstance(n, ast.Name)}
+    last = max((n.end_lineno for n in node.body if isinstance(n, ast.AnnAssign)), default=0)
+    if not last or not marks & {'dataclass','NamedTuple'}: return None
+    first = node.body[0]
+    docstring = range(first.lineno, first.end_lineno+1) if ast.get_docstring(node) else ()
+    lines = src.splitlines()
+    return '\n'.join(lines[i-1] for i in range(node.lineno, last+1) if i not in docstring)
 
 def source_links(cells):
     "Where the repository has each public definition of the module that a page's cells export"

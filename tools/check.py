@@ -3,6 +3,7 @@
 Each function marked `@check` is one check; it raises `Failed` with what to mend. Each notebook counts as one more."""
 import ast, base64, hashlib, itertools, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 import colab, readme
@@ -168,13 +169,13 @@ def cell_faults(cell):
     return [(l, fault) for l in head if (fault := option_fault(l))]
 
 BAD_OPTIONS = ['#| fig-alt: six steps: trained', '#| fig-alt: [a]', '#| fig-alt: curve #2', '#|fig-alt:steps']
-GOOD_OPTIONS = ['#| fig-alt: "six steps: trained"', '#| code-fold: true', '#| hide', '#| default_exp data', '#| hide:']
+GOOD_OPTIONS = ['#| fig-alt: "six steps: trained"', '#| code-fold: true', '#| default_exp data', '#| hide:']
 
 @check
 def cell_options():
     "Every `#|` line and every front matter is YAML that quarto can read (quote a text that holds a colon)"
-    if missed := [l for l in BAD_OPTIONS if not option_fault(l)]: raise Failed(f'this check misses {missed[0]}')
-    if wrong := [l for l in GOOD_OPTIONS if option_fault(l)]: raise Failed(f'this check refuses {wrong[0]}')
+    if missed := [l for l in BAD_OPTIONS if not option_fault(l)]: raise Failed(f'it misses {missed[0]}')
+    if wrong := [l for l in GOOD_OPTIONS if option_fault(l)]: raise Failed(f'it refuses {wrong[0]}')
     faults = ((nb, c, *f) for nb in notebooks() for c in cells(nb) for f in cell_faults(c))
     bad = [f"{rel(nb)}: cell {c.get('id')}: {fault}: {line}" for nb,c,line,fault in faults]
     if bad: raise Failed('\n'.join(bad))
@@ -257,6 +258,7 @@ def import_is_light():
 
 # --- the pages ---
 
+@cache
 def heading_ids(text):
     "The anchors of a page's headings, as quarto names them"
     heads = re.findall(r'^#{1,6}\s+(.+?)\s*$', text, re.M)
@@ -267,6 +269,7 @@ def heading_ids(text):
 
 def prose(text): return re.sub(r'^(```|~~~).*?^\1|`[^`\n]*`', '', text, flags=re.M|re.S)
 def links(text): return re.findall(r'''(?:\]\(<?|\bsrc="|\bhref=")([^)\s">]+)''', prose(text))
+@cache
 def page_text(p):
     "What a page says: its markdown cells and its markdown and html outputs"
     if p.suffix!='.ipynb': return p.read_text(encoding='utf-8')
@@ -313,6 +316,11 @@ def page_faults(page, nb):
     yield from (f'a raw link in {b.splitlines()[1]}' for c in made for b in code_blocks(c) if '](' in b)
     unfolded = [s for s in code(page) if '"Exported source"' in s and 'code-fold: true' not in s]
     yield from (f'exported source is not folded: {s.splitlines()[-1]}' for s in unfolded)
+    for c in made:
+        src = ''.join(c['source'])
+        drawn = any(k.startswith('image/') for o in c.get('outputs', []) for k in o.get('data', {}))
+        if drawn and not re.search(r'^#\| *(fig-alt|output: false|include: false)', src, re.M):
+            yield f"cell {c['id']} draws a picture without fig-alt"
     for url in re.findall(r'^\[source\]\((\S+?)\)', page_text(page), re.M):
         if not re.search(re.escape(source)+r'\d+$', url): yield f'a source link leads to {url}'
 

@@ -141,8 +141,8 @@ def fold(cell):
     return {node.name for node in definitions(cell.source)}
 
 class Signatures:
-    """Mends what nbdev shows of a definition: its source is in the page's own module; the comment of `**kwargs` isn't
-    that of the result; a class of fields shows them with their comments"""
+    """Mends what nbdev shows of a definition: its source is in the page's own module, the comment of
+    `**kwargs` is its own and not the result's, a class of fields shows them with their comments"""
     def __init__(self, nb):
         exported = [c.source for c in nb.cells if c.cell_type=='code' and EXPORTED & c.directives_.keys()]
         self.sources = source_links(nb.cells)
@@ -159,7 +159,8 @@ class Signatures:
             data['text/markdown'] = self.mend_signature(text, name).splitlines(True)
 
     def mend_signature(self, text, name):
-        if name in self.fields: return CODE_BLOCK.sub(lambda m: f'```python\n{self.fields[name]}\n```', text, 1)
+        if name in self.fields:
+            return CODE_BLOCK.sub(lambda m: f'```python\n{self.fields[name]}\n```', text, count=1)
         for comment in map(re.escape, self.kwargs_comments):
             text = re.sub(rf'^(    \*\*\w+)\n(\)\S*:)( # {comment})$', r'\1,\3\n\2', text, flags=re.M)
         return text

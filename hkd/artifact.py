@@ -23,7 +23,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from . import __version__
 from .masks import apply_masks, mask_sparsity, remove_masks
-from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, image_size_of, in_backbone, load_model, modality_of, models_dir, position_limit, processor_of, vision_config, writing, _hub_answers
+from .models import _check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model, fixed_size, image_size_of, in_backbone, load_model, modality_of, models_dir, position_limit, processor_of, vision_config, writing, _hub_answers
 
 # %% ../nbs/05a_artifact.ipynb #4258c97d
 LEVELS = torch.tensor([-1., -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.,
@@ -537,6 +537,8 @@ def _no_log():
     "Without the warnings of other libraries"
     was = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    quiet = getattr(torch._C, '_jit_set_onnx_log_enabled', lambda on: None)   # else a graph that can't be written is printed whole
+    quiet(False)
     try: yield
     finally: logging.disable(was)
 
@@ -551,6 +553,7 @@ class OnnxModel(nn.Module):
         super().__init__()
         options = _onnx().SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4   # errors come as exceptions; else they are printed too
         self.session = _onnx().InferenceSession(str(file), options, providers=['CPUExecutionProvider'])
         self.config,self.processor,self.names = config, processor, [i.name for i in self.session.get_inputs()]
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)           # it is on the CPU
@@ -574,7 +577,7 @@ def export_onnx(
     if isinstance(model, (str, Path)): model = load_compressed(model) if is_artifact(model) else load_model(model)
     folder,processor = Path(folder).expanduser(), processor_of(model)
     if f := next((p for p in (folder, *folder.parents) if p.is_file()), None): raise ValueError(f"{f} is a file: choose a folder to write to")
-    model = _plain(model).cpu()
+    model = fixed_size(_plain(model).cpu())
     examples,said = _examples(model), {}
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix='.') as tmp:

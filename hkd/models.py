@@ -7,8 +7,9 @@ __all__ = ['models_dir', 'find_model', 'DiskError', 'writing', 'modality_of', 'p
            'input_length', 'encoder_layers', 'encoder_config', 'copy_model', 'label_names', 'head_problem',
            'label_parameters', 'backbone_names', 'in_backbone', 'set_labels', 'reorder_labels', 'image_size_of',
            'vision_config', 'load_model', 'weight_sums', 'convert_bin', 'check_output', 'write_whole', 'save_model',
-           'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions', 'resize_processor',
-           'unk_rate', 'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears', 'class_for']
+           'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions', 'fixed_size',
+           'resize_processor', 'unk_rate', 'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears',
+           'class_for']
 
 # %% ../nbs/00a_models.ipynb #f8664f3a
 import bisect, copy, errno, functools, hashlib, json, logging, operator, os, re, shutil, socket, tempfile, warnings
@@ -712,6 +713,18 @@ def _interpolated(model, key, old, new, size):
     grid = table[:, first:].unflatten(1, (old, old)).permute(0, 3, 1, 2)
     grid = nn.functional.interpolate(grid, size=(new, new), mode='bicubic', align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([table[:, :first], grid], 1)
+
+def fixed_size(
+    model:PreTrainedModel, # left as it is, with its `processor`
+)->PreTrainedModel:        # the same model, or a copy that never interpolates its positions
+    "A model for images of the size that its processor makes and no other: the same logits, and a graph that ONNX can hold"
+    keys, side = _positions(model), modality_of(model.config) == 'image' and image_size_of(model.processor)
+    if len(keys) != 1 or not isinstance(getattr(vision_config(model.config), 'patch_size', None), int): return model
+    fixed = resize_positions(model, side)
+    table = fixed.get_parameter(keys[0])
+    owner = fixed.get_submodule(keys[0].removesuffix('.weight').rpartition('.')[0])
+    owner.interpolate_pos_encoding = lambda *args, **kw: table if table.dim() == 3 else table[None]
+    return fixed
 
 def resize_processor(
     processor,  # an image processor, left as it is

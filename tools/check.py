@@ -11,6 +11,7 @@ from links import ROOT, link_text, names, page_of, place, settings
 
 CFG = settings()
 NBS, LIB = ROOT/CFG['nbs_path'], ROOT/CFG['lib_path']
+TESTS = NBS/'tests'
 PY, BIN = sys.executable, Path(sys.executable).parent
 NB_SECONDS, HELP_SECONDS = 600, .5
 IMAGE_KB, FILE_KB = 200, 1500
@@ -72,6 +73,7 @@ def snapshot(*folders):
 def changed(a, b): return sorted(k for k in a.keys()|b.keys() if a.get(k)!=b.get(k))
 
 def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb') if not re.search(r'/[_.]', '/'+p.relative_to(NBS).as_posix()))
+def pages(): return [nb for nb in notebooks() if TESTS not in nb.parents] # what a reader sees; nbs/tests holds the rest
 def cells(nb): return json.loads(nb.read_text(encoding='utf-8'))['cells']
 def code(nb): return [''.join(c['source']) for c in cells(nb) if c['cell_type']=='code']
 def directives(src): return re.findall(r'^#\s*\|\s*(.+?)\s*$', src, re.M)
@@ -136,7 +138,7 @@ def owner_stands_alone():
 @check
 def colab_cells():
     "Each notebook has its badge and its install cell, as `make colab` makes them"
-    for nb in notebooks():
+    for nb in pages():
         second, third = cells(nb)[1:3]
         if colab.badge(nb.name) not in ''.join(second['source']) or ''.join(third['source'])!=colab.install(): raise Failed(f'{rel(nb)}: run `make colab`')
 
@@ -336,7 +338,7 @@ def docs():
     warn = {**ENV, 'PYTHONWARNINGS':'default'}  # nbdev warns of imports that share a cell with work
     out = sh(PY, '-c', 'from nbdev.quarto import refresh_quarto_yml, proc_nbs; refresh_quarto_yml(); proc_nbs(force=True, n_workers=0)', env=warn)
     if 'containing imports and other code' in out: raise Failed(out)
-    proc, nbs = ROOT/'_proc', [nb.relative_to(NBS).as_posix() for nb in notebooks()]
+    proc, nbs = ROOT/'_proc', [nb.relative_to(NBS).as_posix() for nb in pages()]
     bad = [f'_proc has no {o}' for o in nbs if not (proc/o).exists()]
     listed = sidebar(yaml.safe_load((proc/'_quarto.yml').read_text())['website']['sidebar'])
     bad += [f'_quarto.yml lists {o}, which is not there' for o in listed if o not in nbs]+[f'_quarto.yml does not list {o}' for o in nbs if o not in listed]
@@ -345,7 +347,7 @@ def docs():
         if not (proc/o).exists(): continue
         bad += broken(proc/o, proc, html)
         bad += [f'_proc/{o}: {fault}' for fault in page_faults(proc/o, NBS/o)]
-    for nb in notebooks(): bad += two_places(nb)
+    for nb in pages(): bad += two_places(nb)
     for o in ('README.md','CONTRIBUTING.md','CHANGELOG.md'): bad += broken(ROOT/o, ROOT) if (ROOT/o).exists() else [f'{o} is missing']
     if bad: raise Failed('\n'.join(bad))
 

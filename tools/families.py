@@ -25,10 +25,10 @@ SIZES = dict(
     qk_nope_head_dim=8, v_head_dim=16, index_n_heads=2, linear_num_key_heads=2, linear_num_value_heads=2,
     max_position_embeddings=64, n_positions=64, image_size=32, patch_size=8)
 OTHERS = {   # what a family asks for besides; None: a field that it has and does not take
-    'falcon': dict(head_dim=None), 'jamba': dict(layer_types=None), 'funnel': dict(num_hidden_layers=None, block_sizes=[1, 1]),
+    'falcon': dict(head_dim=None), 'jamba': dict(layer_types=None), 'funnel': dict(num_hidden_layers=None, block_sizes=[1, 1], block_repeats=[1, 1]),
     'gpt_neo': dict(attention_types=[[['global', 'local'], 1]]), 'gptj': dict(rotary_dim=8),
     'layoutlmv3': dict(coordinate_size=6, shape_size=4, visual_embed=False), 'lilt': dict(hidden_size=48, channel_shrink_ratio=4),
-    'cohere_compass_text': dict(layer_types=['full_attention']*2), 'esm': dict(vocab_size=150, pad_token_id=0),
+    'cohere_compass_text': dict(layer_types=['full_attention']*2), 'esm': dict(vocab_size=200, pad_token_id=0),
     'hunyuan_v1_dense': dict(head_dim=16), 'hunyuan_v1_moe': dict(head_dim=16), 'ministral': dict(head_dim=16),
     'nemotron': dict(num_key_value_heads=2, head_dim=16), 'reformer': dict(axial_pos_embds_dim=(16, 16), axial_pos_shape=(8, 8)),
     'roc_bert': dict(pronunciation_vocab_size=20, shape_vocab_size=20, concat_input=False),
@@ -58,7 +58,7 @@ def tiny_config(kind):
     "A small config of a model type"
     cls = CONFIG_MAPPING[kind]
     fields = small_fields(cls(), SIDE.get(kind, 32)) | OTHERS.get(kind, {})
-    return cls(**{k: v for k, v in fields.items() if v is not None})
+    return cls(**{k: v for k, v in fields.items() if v is not None}, architectures=[])
 
 # --- what is tried ---
 def few(task, n=8):

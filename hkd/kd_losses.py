@@ -16,6 +16,7 @@ from typing import Callable, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from .files import check_teaching, check_temperature as _check_T
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _upcast(x):
@@ -37,12 +38,6 @@ def _full_precision(
     return inner
 
 # %% ../nbs/01_kd_losses.ipynb #66989c26
-def _check_T(
-    T:float, # temperature
-):
-    "A temperature is a finite number above 0"
-    if not (isinstance(T, (int, float)) and 0 < T < math.inf): raise ValueError(f"T={T!r}: the temperature must be above 0, such as 2")
-
 def _check_logits(
     z_s:Tensor, # student logits (batch, classes)
     z_t:Tensor, # teacher logits (batch, classes)
@@ -470,16 +465,7 @@ def check_loss_args(
     regression:bool=False,     # one number to predict, no classes
 ):
     "Raise ValueError where the arguments of `distillation_loss` make no sense"
-    number = lambda x: isinstance(x, (int, float)) and math.isfinite(x)
-    if not callable(loss) and loss not in list(LOGIT_LOSSES): raise ValueError(f"unknown loss {loss!r}: choose one of {', '.join(LOGIT_LOSSES)}")
-    if not (number(alpha) and 0 <= alpha <= 1): raise ValueError(f"alpha={alpha!r}: the weight of KD must be from 0 to 1")
-    _check_T(T)
-    if not (number(beta) and beta >= 0): raise ValueError(f"beta={beta!r}: the weight of the intermediate loss must be 0 or more")
-    if intermediate is not None and intermediate not in list(FEATURE_LOSSES):
-        raise ValueError(f"unknown intermediate loss {intermediate!r}: choose one of {', '.join(FEATURE_LOSSES)}")
-    if beta > 0 and intermediate is None: raise ValueError(f"beta={beta!r} without an intermediate loss: choose one of {', '.join(FEATURE_LOSSES)}, or beta=0")
-    if beta == 0 and intermediate is not None: raise ValueError(f"intermediate={intermediate!r} with beta=0 teaches nothing: give beta a value above 0")
-    if regression and not callable(loss) and loss not in ('soft', 'mse'): raise ValueError(f"loss={loss!r} needs classes and this is a regression: use 'mse'")
+    check_teaching(loss, alpha, T, beta, intermediate, regression, LOGIT_LOSSES, FEATURE_LOSSES)
 
 # %% ../nbs/01_kd_losses.ipynb #6ec356f9
 class Losses(NamedTuple):

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['METRICS', 'REGRESSION', 'LABEL_NAMES', 'ID_NAMES', 'TEXT_NAMES', 'PAIR_NAMES', 'DEMO_SIZES', 'DEMO_TRAINING',
            'DEMO_SLIPS', 'Task', 'score', 'normalise', 'difference_hash', 'thumbnail', 'same_images', 'maximal_phrases',
-           'holdout', 'open_image', 'augment', 'fingerprint', 'processor_key', 'ImageSet', 'Collator', 'prepare',
-           'read_table', 'find_columns', 'class_names', 'encode_labels', 'make_task', 'shared_contents', 'load_task',
-           'load_transfer', 'perturbed', 'demo_sentences', 'demo_tokenizer', 'demo_leaves', 'demo_config', 'demo_task']
+           'holdout', 'augment', 'fingerprint', 'processor_key', 'ImageSet', 'Collator', 'prepare', 'read_table',
+           'find_columns', 'class_names', 'encode_labels', 'make_task', 'shared_contents', 'load_task', 'load_transfer',
+           'perturbed', 'demo_sentences', 'demo_tokenizer', 'demo_leaves', 'demo_config', 'demo_task']
 
 # %% ../nbs/00_data.ipynb #4a63730c
 import csv, functools, gzip, hashlib, io, json, os, random, re, sys, unicodedata, warnings, zlib
@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
-from .files import (ALIASES, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, check_metric, data_dir, find_task,
-                       find_transfer, _brief, _images_in, _listed, _may_read, _split_name, _subfolders,
-                       _tables_of)
+from .files import (ALIASES, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, check_metric, check_transfer,
+                       data_dir, find_task, find_transfer, _brief, _images_in, _listed, _may_read, _split_name,
+                       _subfolders, _tables_of)
 from datasets import Dataset, Features, Image as ImageFeature, Value
 from fastcore.basics import listify
 from PIL import Image, ImageEnhance, ImageOps
+from .images import open_image
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast, ViTConfig
 
@@ -162,50 +163,6 @@ def holdout(
     held = set(_draw([k for k in rows if whole(k)==[k] and len(said[k])==1], seed)[:n])
     stay = [i for i,k in enumerate(keys) if held.isdisjoint(whole(k))]
     return stay, sorted(rows[k][0] for k in held)
-
-# %% ../nbs/00_data.ipynb #97e6c82e
-warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)   # such an image is thinned out
-_MANY = 2**25   # pixels
-
-def _thinned(im): # at most as large as a photograph, before anything costs memory; nothing reads more of it
-    k = (im.width*im.height/_MANY)**.5
-    return im if k<=1 else im.resize((max(1, int(im.width/k)), max(1, int(im.height/k))), Image.Resampling.NEAREST)
-
-def _eight_bits(im):
-    a = np.nan_to_num(np.asarray(im, dtype=np.float32))
-    most = a.max()
-    a *= 255/65535 if most>255 else 255 if im.mode=='F' and most<=1 else 1
-    return Image.fromarray(a.clip(0,255).astype(np.uint8))
-
-def _to_rgb(im):
-    if im.mode.startswith('I') or im.mode=='F': return _eight_bits(im).convert('RGB')
-    if im.mode in ('RGBA','LA','PA') or 'transparency' in im.info:
-        im = im.convert('RGBA')
-        return Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im).convert('RGB')
-    return im.convert('RGB')
-
-# %% ../nbs/00_data.ipynb #33795384
-def open_image(
-    x,             # a path, the file's bytes, a PIL image, or {'path', 'bytes'} as `datasets` stores it
-)->Image.Image:    # RGB, upright
-    "Any readable image as upright RGB: first frame, 16 bits scaled to 8, transparency on white"
-    if isinstance(x, Image.Image):
-        x.seek(0)
-        return _to_rgb(_thinned(ImageOps.exif_transpose(x)))
-    if not isinstance(x, dict): x = dict(bytes=x) if isinstance(x, bytes) else dict(path=x)
-    try:
-        with Image.open(io.BytesIO(x['bytes']) if x.get('bytes') is not None else x['path']) as im:
-            im.seek(0)
-            if im.width*im.height>4*_MANY: im.draft(None, (im.width//2, im.height//2))   # a JPEG can be read at half its size
-            ImageOps.exif_transpose(im, in_place=True)
-            return _to_rgb(_thinned(im))
-    except Exception as e: raise ValueError(f"{x.get('path') or 'image'}: {_unreadable(e)}") from None   # decoders fail in many ways
-
-def _unreadable(e):
-    "What is wrong with an image's file, and what to do about it"
-    if isinstance(e, Image.DecompressionBombError): return f"has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels, more than are read; make it smaller"
-    if isinstance(e, PermissionError): return "may not be read (permission denied); give yourself the right to it, or use a copy"
-    return f"can't be read as an image ({type(e).__name__}); remove it or save it again as PNG or JPEG"
 
 # %% ../nbs/00_data.ipynb #6e567daf
 def augment(
@@ -729,8 +686,8 @@ def perturbed(
 # %% ../nbs/00_data.ipynb #51936ced
 def _transfer_inputs(source, task):
     if isinstance(source, (str, Path)):
+        check_transfer(source)
         path = find_transfer(source)
-        if not path.exists(): raise FileNotFoundError(f"{source}: no such file or folder for the transfer set")
         if task.modality=='image': return dict(image=[dict(path=str(f), bytes=None) for f in sorted(path.rglob('*')) if f.suffix.lower() in IMAGES])
         if path.suffix.lower() in TABLES: source = read_table(path)
         else:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCardData, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import validate_repo_id
-from .artifact import is_artifact, read_manifest
-from .data import KNOWN
-from .models import content_hash, find_model, modality_of, write_whole, _hub_answers, _load_config
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from .manifest import is_artifact, read_manifest
+from .files import KNOWN, check_online, check_repo, find_model, find_record
+from .models import content_hash, modality_of, write_whole, _load_config
 from .recipe import from_dict, history, kind, teachers
 from .report import load_any, load_results, portable, table, wilson
 
@@ -156,14 +155,10 @@ def model_card(
 )->str:                # Markdown with a head in YAML
     "How a model was made, what it does, and how to use it"
     folder = Path(folder).expanduser()
-    if not folder.is_dir(): raise FileNotFoundError(f"{folder}: no such folder; give a stage's folder, such as runs/demo-text/artifact")
     name,seed = _place(folder)
     name,repo = stage or name, str(repo or folder.name)
     if not hasattr(record, 'rows'):
-        file = Path(record) if record else folder.parent/'results.json'
-        if not file.is_file() and (folder/'results.json').is_file(): raise FileNotFoundError(f"{folder} is a whole run: name one of its stages, such as {folder}/artifact")
-        if not file.is_file(): raise FileNotFoundError(f"{folder}: no record beside it ({file.name} in the run's folder); let the run finish, or name one with record")
-        record = load_results(file)
+        record = load_results(find_record(folder, record))
     rows = _rows(record, folder, name)
     recipe = from_dict(record.config['recipe']) if 'recipe' in record.config else None
     known = recipe is not None and name in recipe
@@ -186,11 +181,6 @@ _STAYS = ('metrics.json', 'run.json', 'results.json', 'trainer_state.json')
 
 def _files(folder): return sorted(f for f in Path(folder).iterdir() if f.is_file() and f.suffix in _GOES and f.name not in _STAYS and not f.name.startswith('.'))
 
-def _check_repo(repo):
-    try: validate_repo_id(repo)
-    except HFValidationError: raise ValueError(f"{repo!r} is no name for the hub: write OWNER/NAME, such as me/sst2-small") from None
-    if '/' not in repo: raise ValueError(f"{repo!r} names no owner: write OWNER/NAME, such as me/{repo}")
-
 # %% ../nbs/05e_hub.ipynb #3da1cbd2
 def push_to_hub(
     folder,          # of a stage or an artifact, as a run leaves it
@@ -200,9 +190,9 @@ def push_to_hub(
     **kw,            # record, stage and licence, see `model_card`
 )->str:              # where it is now
     "Push a model with its card to the hub, in one commit"
-    _check_repo(repo)
+    check_repo(repo)
     card = model_card(folder, repo, **kw)
-    if api is None and (constants.HF_HUB_OFFLINE or not _hub_answers()): raise ValueError(f"{repo}: the hub can't be reached (offline); write the card alone with `hkd push FOLDER {repo} --card-only`, and push later")
+    if api is None: check_online(repo)
     api = api or HfApi()
     ops = [CommitOperationAdd(f.name, str(f)) for f in _files(folder)]+[CommitOperationAdd('README.md', card.encode())]
     try:

@@ -6,7 +6,8 @@
 __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'Taught', 'Finetune', 'Trim', 'Distill', 'Prune',
            'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'method', 'history', 'varies', 'folder', 'plan',
            'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'outline', 'changed', 'difference', 'hybrid', 'ladder',
-           'find_recipes', 'rehearsal', 'read_run', 'stamp', 'is_finished', 'check_folder']
+           'find_recipes', 'checkpoints', 'check_checkpoints', 'rehearsal', 'read_run', 'stamp', 'is_finished',
+           'check_folder']
 
 # %% ../nbs/05c_recipe.ipynb #5ab38aef
 import ast, difflib, json, math, re, tomllib, types, typing
@@ -433,6 +434,34 @@ def find_recipes(
     if name in RECIPES: return [RECIPES[name]]
     if name.endswith('.toml') or Path(name).is_file(): return [read_recipe(name)]
     raise ValueError(f"{name}: no such recipe; there are {', '.join([*RECIPES, *TOGETHER])}, or give a .toml file (hkd recipes NAME prints one to start from)")
+
+# %% ../nbs/05c_recipe.ipynb #bda685af
+def checkpoints(recipe:Recipe)->list: # names of models that no stage makes
+    "The checkpoints that a recipe starts from"
+    return list(dict.fromkeys(n for s in recipe.stages for n in _named(s) if n not in recipe))
+
+def check_checkpoints(
+    recipe:Recipe, # to be run
+    check,         # a function of a checkpoint's name that refuses it
+):
+    "Refuse a recipe's wrong checkpoints, all in one line"
+    wrong = {}
+    for n in checkpoints(recipe):
+        try: check(n)
+        except (ValueError, FileNotFoundError) as e: wrong[n] = e
+    if wrong: raise type(next(iter(wrong.values())))(_all_wrong(recipe, wrong)) from None
+
+def _all_wrong(recipe, wrong):
+    "What is the matter with checkpoints, and how to name others"
+    (n,e),*rest = wrong.items()
+    meant = difflib.get_close_matches(n, [s.name for s in recipe.stages], 1)
+    same = [k for k,x in rest if str(x).replace(k, n)==str(e)]
+    words = [str(e) + (f"; or was the stage {meant[0]!r} meant?" if meant else '')]
+    if same: words.append(f"the same goes for {', '.join(same)}")
+    words += [str(x) for k,x in rest if k not in same]
+    named = [(s.name, f, getattr(s, f, None)) for s in recipe.stages for f in ('model','teacher')]
+    others = [f"--set {stage}.{f}=FOLDER" for stage,f,v in named if isinstance(v, str) and v in wrong]
+    return '; '.join(words + ([f"for others: {' '.join(others)}"] if others else []))
 
 # %% ../nbs/05c_recipe.ipynb #85e02887
 def rehearsal(

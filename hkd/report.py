@@ -492,7 +492,7 @@ def load_any(
     task=None,        # the task it should serve; None: as the folder says
 ):                    # a model with its `processor`
     "Load an artifact or a checkpoint"
-    engine = check_engine(engine or 'torch')
+    engine = check_engine(engine)
     from hkd.data import load_task
     from hkd.models import head_problem, load_model
     task = None if task is None else load_task(task)
@@ -501,7 +501,7 @@ def load_any(
         model = load_compressed(folder, engine=engine)
         if task is not None and (problem := head_problem(model, task)): raise ValueError(f"{path}: {problem}")
         return model
-    if engine!='torch': raise ValueError(f"{path} is no artifact, and {engine} runs artifacts only: a recipe's artifact stage makes one, and `hkd export {path}` writes ONNX files of any model")
+    check_engine(engine, path, artifact=False)
     return load_model(path, task)
 
 # %% ../nbs/05b_report.ipynb #3b651519

@@ -24,8 +24,11 @@ from tqdm import tqdm
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .models import _qkv, _quiet, check_output, content_hash, encoder_config, encoder_layers, head_problem, input_length
-from .models import load_model, processor_of, reorder_labels, save_model, set_labels, weight_sums, writing
+from .files import check_numbers, check_output
+from .light import answers
+from .models import (_qkv, _quiet, content_hash, encoder_config, encoder_layers, head_problem, input_length,
+                        label_names, load_model, processor_of, reorder_labels, save_model, set_labels,
+                        weight_sums, writing)
 from .masks import apply_masks, load_masks, mask_files, save_masks
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
@@ -500,9 +503,7 @@ def training_arguments(
     args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}', 'bf16':has_bf16() and not task.is_regression,
             'label_names':['labels'],   # a DeiT with a distillation token has no `labels` in its forward, where Trainer looks for them
             'use_cpu':not torch.accelerator.is_available(), 'disable_tqdm':not _shows_bars(), **given}
-    for k in ('num_train_epochs','per_device_train_batch_size','per_device_eval_batch_size','learning_rate','gradient_accumulation_steps'):
-        if k in args and not (isinstance(args[k], (int,float)) and args[k]>0): raise ValueError(f"{k}={args[k]}: must be a number above 0")
-    if not (isinstance(args['seed'], int) and args['seed']>=0): raise ValueError(f"seed={args['seed']}: must be a whole number, 0 or more")
+    check_numbers(args)
     _check_trackers(args['report_to'])
     if args['eval_strategy']=='no': args['load_best_model_at_end'] = False
     steps = max(1, n//(args['per_device_train_batch_size']*args.get('gradient_accumulation_steps', 1)))*args['num_train_epochs']
@@ -931,5 +932,4 @@ def predict(
             else: x = processor(images=[open_image(p) for p in part], return_tensors='pt')
             out.append(model(**_to(x, _device(model))).logits.float().cpu())
     z = torch.cat(out)
-    if model.config.problem_type=='regression' or z.shape[-1]==1: return [dict(value=v.item()) for v in z]
-    return [dict(label=model.config.id2label[p.argmax().item()], probability=p.max().item()) for p in z.softmax(-1)]
+    return answers(z.numpy(), label_names(model.config), model.config.problem_type)

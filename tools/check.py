@@ -22,20 +22,24 @@ ENV.pop('IN_TEST', None)
 # Which modules an exported cell may import, function-level imports included. Runs one way: 02 to 05 never import one another.
 MAY_IMPORT = {
     'files':        '',
-    'data':         'files',
+    'images':       '',
+    'manifest':     'files',
+    'light':        'images manifest',
+    'data':         'files images',
     'models':       'files masks',
     'kd_losses':    'files',
     'masks':        '',
-    'training':     'files data models kd_losses masks',
+    'training':     'files light data models kd_losses masks',
     'successive':   'data models training',
     'multiagent':   'data training',
     'qlora':        'data models kd_losses masks training',
     'prune':        'data models kd_losses masks training',
-    'artifact':     'models masks qlora',
+    'artifact':     'files manifest light models masks qlora',
     'report':       'files data models training qlora artifact',
     'recipe':       '',
-    'pipeline':     'data models kd_losses masks training successive multiagent qlora prune artifact report recipe',
-    'hub':          'data models artifact report recipe',
+    'pipeline':     'files data models kd_losses masks training successive multiagent qlora prune artifact '
+                    'report recipe',
+    'hub':          'files manifest models report recipe',
     'explore':      'data training report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
@@ -43,7 +47,7 @@ MAY_IMPORT = {
 }
 STDLIB_ONLY = {'recipe'}
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
-LEAVES = {'masks', 'files'}  # they import nothing of hkd, so earlier notebooks may import them
+LEAVES = {'masks', 'files', 'images'}  # they import nothing of hkd, so earlier notebooks may import them
 
 class Failed(Exception): "A check did not pass; the message says what to mend"
 CHECKS = {}

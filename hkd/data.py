@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from .files import (ALIASES, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, check_metric, check_transfer,
-                       data_dir, find_task, find_transfer, _brief, _images_in, _listed, _may_read, _split_name,
-                       _subfolders, _tables_of)
+                       data_dir, find_task, find_transfer, _brief, _images_in, _listed, _may_read,
+                       _split_name, _subfolders, _tables_of)
 from datasets import Dataset, Features, Image as ImageFeature, Value
 from fastcore.basics import listify
 from PIL import Image, ImageEnhance, ImageOps
 from .images import open_image
+from .progress import heartbeat, shows_bars
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedTokenizerFast, ViTConfig
 
@@ -224,10 +225,13 @@ def _tokenised(task, ds, tokenizer, max_length):
     limit = min(max_length, tokenizer.model_max_length)
     def f(batch):
         out = tokenizer(*[batch[c] for c in task.columns], truncation=True, max_length=limit, return_attention_mask=False)
+        now.done += len(out['input_ids'])
+        heartbeat.beat()
         return {**out, 'length':[len(o) for o in out['input_ids']]}
     keys = [c for c in ds.column_names if c not in ('id','label')]
     key = hashlib.sha256(f'{fingerprint(ds)}{limit}{processor_key(tokenizer)}'.encode()).hexdigest()[:32]
-    with _no_bars(len(ds)<20_000 or not sys.stderr.isatty() and 'ipykernel' not in sys.modules):
+    quiet = len(ds)<20_000 or not shows_bars()
+    with _no_bars(quiet), heartbeat.doing(f'tokenizing {task.name}:', len(ds)) as now:
         ds = ds.map(f, batched=True, remove_columns=keys, new_fingerprint=key, keep_in_memory=True, desc=f'tokenise {task.name}')
         return ds.rename_column('label','labels') if 'label' in ds.column_names else ds
 

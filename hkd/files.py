@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'ALIASES', 'METRIC_NAMES', 'LOSS_NAMES',
-           'INTERMEDIATE_NAMES', 'ENGINES', 'models_dir', 'local_model', 'find_model', 'check_model', 'artifact_folder',
-           'check_folder_name', 'check_output', 'data_dir', 'find_task', 'check_task', 'find_transfer',
-           'check_transfer', 'check_metric', 'check_engine', 'check_split', 'check_temperature', 'check_teaching',
-           'check_numbers', 'check_repo', 'check_online', 'find_record']
+           'INTERMEDIATE_NAMES', 'ENGINES', 'models_dir', 'local_model', 'find_model', 'check_model', 'local_folder',
+           'artifact_folder', 'modality_here', 'check_folder_name', 'check_output', 'data_dir', 'find_task',
+           'check_task', 'find_transfer', 'check_transfer', 'check_metric', 'check_engine', 'check_split',
+           'check_temperature', 'check_teaching', 'check_numbers', 'training_fields', 'tracker_names', 'check_fields',
+           'check_tracker', 'check_repo', 'check_online', 'find_record']
 
 # %% ../nbs/00c_files.ipynb #00cf0004
-import functools, math, os, re, socket
+import ast, difflib, functools, math, os, re, socket
 from collections import defaultdict
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -118,14 +120,32 @@ def check_model(
         raise ValueError(f"{name} is no local folder, and the hub can't be reached (offline){_shelf_hint()}")
     return name
 
+def local_folder(
+    name, # a folder, or the name of one in `models_dir()`
+)->str|None:
+    "The folder of a model or artifact on this machine, unchecked"
+    if not os.fspath(name).strip(): return None
+    shelf = models_dir()
+    places = [Path(name).expanduser(), *([shelf/name] if shelf else [])]
+    return next((str(d) for d in places if d.is_dir()), None)
+
 def artifact_folder(
     name, # a folder, or the name of one in `models_dir()`
 )->str|None:
     "The folder of an artifact on this machine"
-    shelf = models_dir()
-    if not os.fspath(name).strip(): return None
-    places = [Path(name).expanduser(), *([shelf/name] if shelf else [])]
-    return next((str(d) for d in places if (d/'manifest.json').is_file()), None)
+    d = local_folder(name)
+    return d if d and (Path(d)/'manifest.json').is_file() else None
+
+def modality_here(
+    name,      # a folder, or the name of one in `models_dir()`
+)->str|None:   # 'text' or 'image'; None: its files don't tell
+    "What a model on this machine reads, by the files beside it"
+    if not (d := local_folder(name)): return None
+    has = lambda *names: any((Path(d)/n).is_file() for n in names)
+    image = has('preprocessor_config.json', 'processor_config.json')
+    text = has('tokenizer.json', 'tokenizer_config.json')
+    if image==text: return None
+    return 'image' if image else 'text'
 
 def _offline():
     from huggingface_hub import constants
@@ -390,6 +410,50 @@ def check_numbers(
     seed = args.get('seed', 0)
     if not (isinstance(seed, int) and seed>=0):
         raise ValueError(f"seed={seed}: must be a whole number, 0 or more")
+
+# %% ../nbs/00c_files.ipynb #a7c09a69
+def _source_of(*parts):
+    "A source file of transformers, parsed and not run"
+    spec = find_spec('transformers')
+    try: return ast.parse(Path(spec.submodule_search_locations[0], *parts).read_text(encoding='utf-8')).body
+    except (AttributeError, OSError, SyntaxError): return []
+
+def training_fields()->list:
+    "Names of the fields of `TrainingArguments`; [] where they can't be read"
+    found = [n for n in _source_of('training_args.py') if getattr(n, 'name', '')=='TrainingArguments']
+    return [n.target.id for c in found for n in c.body if isinstance(n, ast.AnnAssign)]
+
+def tracker_names()->list:
+    "Names that `report_to` takes; [] where they can't be read"
+    tables = [n.value for n in _source_of('integrations', 'integration_utils.py') if isinstance(n, ast.Assign)
+              and isinstance(n.value, ast.Dict) and n.targets[0].id=='INTEGRATION_TO_CALLBACK']
+    return [k.value for t in tables for k in t.keys]
+
+def check_fields(
+    given,      # names of training options
+    known=None, # those there are; None: of the installed transformers
+):
+    "Refuse the name of a training option that doesn't exist"
+    if not given: return
+    known = training_fields() if known is None else known
+    for k in given:
+        if known and k not in known: raise ValueError(f"unknown training argument {k!r}; {_near(k, known)}")
+
+def _near(word, known):
+    "A hint at what may have been meant"
+    if word=='temperature': return 'the temperature is called T'
+    close = difflib.get_close_matches(word, [k for k in known if k!='output_dir'], 3, .4)
+    return f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
+
+def check_tracker(
+    names,      # one name, or several
+    known=None, # those there are; None: of the installed transformers
+):
+    "Refuse a tracker that doesn't exist"
+    known = tracker_names() if known is None else known
+    for k in [names] if isinstance(names, str) else names:
+        if known and k not in (*known, 'none', 'all'):
+            raise ValueError(f"report_to={k!r}: no such tracker; there are {', '.join(sorted(known))}")
 
 # %% ../nbs/00c_files.ipynb #9fdd37db
 def check_repo(

@@ -22,7 +22,8 @@ def answers(
 )->list:               # a dict each: `label` and `probability`, or `value` where there is one output
     "Logits as predictions"
     if problem_type=='multi_label_classification':
-        raise ValueError("the head gives several labels at once, which hkd does not support; take a model with one label")
+        raise ValueError("the head gives several labels at once, which hkd does not support; "
+                         "take a model with one label")
     z = np.asarray(logits, dtype=np.float32)
     if problem_type=='regression' or z.shape[-1]==1: return [dict(value=float(v)) for v in z[:,0]]
     e = np.exp(z - z.max(-1, keepdims=True))

@@ -31,6 +31,7 @@ class Training(Stage):
     batch_size:int = 32         # examples a step
     max_length:int = 128        # tokens a text is cut to
     views:int = 4               # augmented views of an image, one an epoch in turn; 0: none
+    image_size:int|None = None  # side of the images in pixels; None: as the model has it
     seed:int|None = None        # None: the run's, so that another seed trains it again
     more:dict = field(default_factory=dict) # other fields of `TrainingArguments`
 
@@ -476,6 +477,7 @@ def rehearsal(
     def tiny(s):
         new = dict(model=s.model if s.model in recipe else 'tiny')
         if isinstance(s, Trim): new |= dict(layers=s.layers and 1, vocab=bool(s.vocab), image_size=None)
+        if isinstance(s, Training): new['image_size'] = None
         if isinstance(s, Training): new |= dict(views=min(s.views, 1), more=dict(bf16=False), **(dict(batch_size=32, steps=enough, lr=3e-3) if s.name in {*heard, 'tiny-taught'} else dict(batch_size=8, steps=steps)))
         if isinstance(s, Taught) and s.teacher: new |= dict(teacher=[t if t in recipe else 'tiny-taught' for t in teachers(s)])
         if getattr(s, 'transfer', None): new |= dict(transfer='perturbed' if task=='demo-text' else None, transfer_most=20)

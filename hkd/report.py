@@ -29,6 +29,7 @@ from rich.text import Text
 from scipy.special import softmax
 from scipy.stats import binomtest, t as student_t
 from .files import ENGINES, check_engine
+from .progress import heartbeat
 
 # %% ../nbs/05b_report.ipynb #edfeb02a
 def wilson(
@@ -576,7 +577,7 @@ def latency(
         run, ms = [_runner(m, batch_size, length) for m in models], np.empty((len(models), runs))
         for r in run:
             for _ in range(warmup): r()
-        for i in range(runs):
+        for i in heartbeat.counted(range(runs), f"timing {len(models)} model{'s'*(len(models)>1)}: round"):
             for k in np.roll(range(len(models)), -i): ms[k,i] = run[k]()
     found = [dict(latency_ms_p50=float(np.percentile(t, 50)), latency_ms_p95=float(np.percentile(t, 95)), throughput=float(1000*batch_size*runs/t.sum()),
                   **_conditions(m, batch_size, length)) for m,t in zip(models, ms)]
@@ -811,12 +812,18 @@ def bench(
     "Measure a model on every engine that can run it here"
     if not isinstance(model, (str, Path)): return [measure(model, task, split, None, teacher, memory, power, batch_size=batch_size, length=length, runs=runs, **kw)]
     found, failed = {}, {}
-    for e in [engines] if isinstance(engines, str) else engines or ENGINES:
+    engines = [engines] if isinstance(engines, str) else engines or ENGINES
+    for e in heartbeat.counted(engines, f"loading for {', '.join(engines)}: engine"):
         try: found[e] = _load_on(device, model, e, task)
         except (ImportError, ValueError, RuntimeError) as error: failed[e] = error
     if not found: raise next(iter(failed.values()))
-    times = dict(zip(found, latency(list(found.values()), batch_size, length, runs)))
-    rows = {e: _measure(m, model, e, task, split, teacher, memory, power, times[e], batch_size, length, **kw) for e,m in found.items()}
+    with heartbeat.doing(f"timing {', '.join(found)}"):
+        times = dict(zip(found, latency(list(found.values()), batch_size, length, runs)))
+    given = task, split, teacher, memory, power
+    def measured(i, e):
+        with heartbeat.doing(f"measuring engine {e}, {i} of {len(found)}"):
+            return _measure(found[e], model, e, *given, times[e], batch_size, length, **kw)
+    rows = {e: measured(i, e) for i,e in enumerate(found, 1)}
     return [rows[e] if e in rows else AttrDict(name=rows[next(iter(rows))].name, engine=e, note=f"not run: {portable(' '.join(str(failed[e]).split()))}") for e in (*found, *failed)]
 
 # %% ../nbs/05b_report.ipynb #ba74d921

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['DEFAULTS', 'has_bf16', 'predict_logits', 'evaluate', 'cache_dir', 'teacher_logits', 'label_order', 'check_teacher',
-           'mean_weights', 'Teachers', 'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'LengthSampler', 'Inside',
-           'KDTrainer', 'training_arguments', 'Interrupted', 'Trained', 'finetune', 'with_labels', 'distill', 'predict']
+           'mean_weights', 'Teachers', 'check_image_size', 'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator',
+           'LengthSampler', 'Inside', 'KDTrainer', 'training_arguments', 'Interrupted', 'Trained', 'finetune',
+           'with_labels', 'distill', 'predict']
 
 # %% ../nbs/01b_training.ipynb #b01c3a1f
-import ctypes, dataclasses, difflib, hashlib, json, logging, os, pickle, shutil, signal, sys, tempfile, threading, time, warnings
+import ctypes, dataclasses, hashlib, json, logging, os, pickle, shutil, signal, sys, tempfile, threading, time
+import warnings
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +26,9 @@ from tqdm import tqdm
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .files import check_numbers, check_output
+from .files import check_fields, check_numbers, check_output, check_tracker
 from .light import answers
+from .progress import heartbeat, shows_bars
 from .models import (_qkv, _quiet, content_hash, encoder_config, encoder_layers, head_problem, input_length,
                         label_names, load_model, processor_of, reorder_labels, save_model, set_labels,
                         weight_sums, writing)
@@ -71,11 +74,9 @@ def _main_first():
     _wait()
 
 # %% ../nbs/01b_training.ipynb #dac6db7e
-def _shows_bars():
-    return sys.stderr.isatty() or 'ipykernel' in sys.modules
-
-def _bar(items, what): # how far it is, once it has taken three seconds
-    return tqdm(items, what, delay=3, leave=False, disable=not _shows_bars())
+def _bar(items, what): # how far it is: a bar once it has taken three seconds, or lines
+    if shows_bars(): return tqdm(items, what, delay=3, leave=False)
+    return heartbeat.counted(items, f'{what}:')
 
 # %% ../nbs/01b_training.ipynb #1c48398a
 def _mallopt(size):
@@ -256,6 +257,23 @@ def _members(teacher, task):
 
 def _load(model, task, **kw):
     return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model
+
+def check_image_size(
+    size:int,  # side of the images, in pixels
+    task:Task, # what is to be trained on
+):
+    "Refuse a size for texts"
+    if task.modality!='image':
+        raise ValueError(f"image_size={size}: task {task.name!r} has texts; leave it out")
+
+def _to_train(model, task, image_size, training_args):
+    "The model to train, loaded for images of the given size"
+    if image_size: check_image_size(image_size, task)
+    if image_size and not isinstance(model, (str, Path)):
+        raise ValueError(f"image_size={image_size}: the model is loaded already; give its name, "
+                         "or resize it with hkd.models.resize_positions")
+    seed = training_args.get('seed', DEFAULTS['seed'])
+    return _load(model, task, reset_head=True, seed=seed, image_size=image_size)
 
 # %% ../nbs/01b_training.ipynb #f16aa78b
 def _rows_of(part, at):
@@ -493,8 +511,7 @@ def training_arguments(
 )->TrainingArguments:
     "`TrainingArguments` with hkd's defaults; one line for a field that doesn't exist or a value that can't be"
     known = [f.name for f in dataclasses.fields(TrainingArguments)]
-    for k in given:
-        if k not in known: raise ValueError(f"unknown training argument {k!r}; {_near(k, known)}")
+    check_fields(given, known)
     if given.get('label_smoothing_factor'): raise ValueError(f"label_smoothing_factor={given['label_smoothing_factor']}: labels are not smoothed here, since a smoothed teacher teaches less; leave it out")
     if given.get('dataloader_persistent_workers'):
         raise ValueError("dataloader_persistent_workers=True: such workers would show every epoch the same order and view; leave it out")
@@ -502,7 +519,7 @@ def training_arguments(
         warnings.warn("16 bits round the predicted numbers while training, by up to 0.4 %: leave bf16 and fp16 out for large targets")
     args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}', 'bf16':has_bf16() and not task.is_regression,
             'label_names':['labels'],   # a DeiT with a distillation token has no `labels` in its forward, where Trainer looks for them
-            'use_cpu':not torch.accelerator.is_available(), 'disable_tqdm':not _shows_bars(), **given}
+            'use_cpu':not torch.accelerator.is_available(), 'disable_tqdm':not shows_bars(), **given}
     check_numbers(args)
     _check_trackers(args['report_to'])
     if args['eval_strategy']=='no': args['load_best_model_at_end'] = False
@@ -516,17 +533,24 @@ def training_arguments(
 def _check_trackers(names):
     "Refuse a tracker that doesn't exist, or whose package isn't there"
     for k in set(listify(names))-{'none','all'}:
-        if k not in INTEGRATION_TO_CALLBACK: raise ValueError(f"report_to={k!r}: no such tracker; there are {', '.join(sorted(INTEGRATION_TO_CALLBACK))}")
+        check_tracker(k, INTEGRATION_TO_CALLBACK)
         if k not in get_available_reporting_integrations(): raise ValueError(f"report_to={k!r} needs a package that isn't installed: pip install {dict(tensorboard='tensorboardX').get(k, k)}")
-
-def _near(word, known):
-    "A hint at what may have been meant"
-    if word=='temperature': return 'the temperature is called T'
-    close = difflib.get_close_matches(word, [k for k in known if k!='output_dir'], 3, .4)
-    return f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
 
 # %% ../nbs/01b_training.ipynb #7f070695
 logging.getLogger('transformers.trainer_utils').addFilter(lambda r: 'mtime may not be reliable' not in r.getMessage()) # checkpoints are told by their number
+
+class _Beat(TrainerCallback):
+    "Counts steps for the lines that are written where no bar is shown"
+    def __init__(self, now): self.now = now   # the `Activity`
+    def on_train_begin(self, args, state, control, **kw):
+        self.now.restart(heartbeat.clock(), state.max_steps, state.global_step)
+    def on_step_end(self, args, state, control, **kw):
+        self.now.done = state.global_step
+        heartbeat.beat()
+    def on_log(self, args, state, control, logs=None, **kw):
+        for k in ('loss','eval_loss'):
+            if k in (logs or {}): self.now.note = f"{k.replace('eval_', 'validation ')} {logs[k]:.3f}"
+    def on_prediction_step(self, *args, **kw): heartbeat.beat()
 
 class _Bar(ProgressCallback):
     def on_log(self, args, state, control, logs=None, **kw):
@@ -748,8 +772,10 @@ def _fit(trainer, folder):
     _mallopt(2**30)       # what one step needed the next one needs too
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
-    with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args), _few_threads(trainer.model):
+    with (_Stop() if folder.path else nullcontext()) as stop, _plain_attention(trainer.model, trainer.args), \
+         _few_threads(trainer.model), heartbeat.doing('training: step') as now:
         if stop: trainer.add_callback(stop)
+        trainer.add_callback(_Beat(now))
         with _main_first(): last = _last_whole(trainer.args.output_dir)
         try: trainer.train(resume_from_checkpoint=last)
         except pickle.UnpicklingError: raise ValueError(f"{last}: a file of this checkpoint holds more than numbers, which could run code, and is not loaded: remove {Path(last).parent}") from None
@@ -867,11 +893,12 @@ def finetune(
     output_dir=None,       # where to save it; None: nowhere
     views:int=4,           # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,    # tokens a text is cut to
+    image_size:int=None,   # load the model for images of this side, in pixels; None: as its checkpoint
     **training_args,       # any field of `TrainingArguments`, such as learning_rate=5e-5
 )->Trained:
     "Train on labels alone"
     task = load_task(task)
-    model = _load(model, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
+    model = _to_train(model, task, image_size, training_args)
     return _train(model, task, views=views, max_length=max_length, output_dir=output_dir, training_args=training_args)
 
 # %% ../nbs/01b_training.ipynb #c0de0002
@@ -901,6 +928,7 @@ def distill(
     output_dir=None,       # where to save the student; None: nowhere
     views:int=4,           # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,    # tokens a text is cut to
+    image_size:int=None,   # load the student for images of this side, in pixels; None: as its checkpoint
     teacher_labels:list=None, # the task's class names in the order of the teacher's outputs; None: the task's own order
     **training_args,       # any field of `TrainingArguments`; with bf16=True the teacher runs in bfloat16 too
 )->Trained:
@@ -908,7 +936,7 @@ def distill(
     task = load_task(task)
     if teacher_labels is not None: teacher = with_labels(teacher, teacher_labels, task)
     kd = dict(loss=loss, alpha=alpha, T=T, intermediate=intermediate, beta=beta, layers=layers)
-    student = _load(student, task, reset_head=True, seed=training_args.get('seed', DEFAULTS['seed']))
+    student = _to_train(student, task, image_size, training_args)
     return _train(student, task, teacher, kd, _extra(transfer, transfer_most, task), views, max_length, output_dir, training_args)
 
 # %% ../nbs/01b_training.ipynb #dc703f17

@@ -23,31 +23,32 @@ ENV.pop('IN_TEST', None)
 MAY_IMPORT = {
     'files':        '',
     'images':       '',
+    'progress':     '',
     'manifest':     'files',
     'light':        'images manifest',
-    'data':         'files images',
+    'data':         'files images progress',
     'models':       'files masks',
     'kd_losses':    'files',
     'masks':        '',
-    'training':     'files light data models kd_losses masks',
+    'training':     'files light progress data models kd_losses masks',
     'successive':   'data models training',
     'multiagent':   'data training',
     'qlora':        'data models kd_losses masks training',
     'prune':        'data models kd_losses masks training',
     'artifact':     'files manifest light models masks qlora',
-    'report':       'files data models training qlora artifact',
+    'report':       'files progress data models training qlora artifact',
     'recipe':       '',
-    'pipeline':     'files data models kd_losses masks training successive multiagent qlora prune artifact '
-                    'report recipe',
+    'pipeline':     'files progress data models kd_losses masks training successive multiagent qlora prune '
+                    'artifact report recipe',
     'hub':          'files manifest models report recipe',
     'explore':      'data training report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
-    'cli':          'files recipe',  # at the top of the module; inside its functions it may import any
+    'cli':          'files progress recipe',  # at the top of the module; inside functions it may import any
 }
 STDLIB_ONLY = {'recipe'}
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
-LEAVES = {'masks', 'files', 'images'}  # they import nothing of hkd, so earlier notebooks may import them
+LEAVES = {'masks', 'files', 'images', 'progress'}  # they import nothing of hkd, so earlier notebooks may import them
 
 class Failed(Exception): "A check did not pass; the message says what to mend"
 CHECKS = {}

@@ -45,7 +45,7 @@ def _hkd(version:Annotated[bool, Option('--version', callback=_version, is_eager
     "Compress Transformers for text and images, and measure what it costs."
 
 Model   = Annotated[str, Argument(metavar='MODEL', show_default=False,
-                                  help="A checkpoint or artifact folder, a name in $HKD_MODELS, or a hub name.")]
+                    help="A checkpoint or artifact folder, a name in $HKD_MODELS, or a hub name.")]
 TaskArg = Annotated[str, Argument(metavar='TASK', help="sst2, beans or another GLUE task; demo-text, demo-image; a table, a folder of tables or of images; a hub data set.", show_default=False)]
 Output  = Annotated[Path, Option('-o', '--output', help="New folder for the trained model.", show_default=False)]
 Epochs  = Annotated[float, Option(help="Passes over the training data.")]
@@ -55,10 +55,10 @@ Seed    = Annotated[int, Option(help="Fixes everything that is drawn at random."
 Length  = Annotated[int, Option(help="Tokens a text is cut to.", min=4)]
 Views   = Annotated[int, Option(help="Augmented views of an image, one an epoch in turn; 0: none.", min=0)]
 Pixels  = Annotated[int, Option('--image-size', metavar='PIXELS', min=1, show_default=False,
-                                help="Side of the images; left out: as the checkpoint has it.")]
+                    help="Side of the images; left out: as the checkpoint has it.")]
 Tracker = Annotated[str, Option('--report-to', metavar='TRACKER', show_default=False,
-                                help="Where losses are logged: tensorboard (into OUTPUT/runs), wandb, trackio or "
-                                     "another of transformers'.")]
+                    help="Where losses are logged: tensorboard (into OUTPUT/runs), wandb, trackio or another of "
+                         "transformers'.")]
 Set     = Annotated[list[str], Option('--set', metavar='FIELD=VALUE', help="Any other field of transformers' TrainingArguments, such as weight_decay=0.1; may be repeated.")]
 Columns = Annotated[str, Option(help="A table's input columns, comma between two.", show_default=False)]
 Label   = Annotated[str, Option(help="A table's label column.", show_default=False)]

@@ -431,6 +431,8 @@ def distill_command(
     beta:Annotated[float, Option(help="Weight of the intermediate loss.")]=0.,
     transfer:Annotated[str, Option(help="Unlabelled texts or images that only the teacher labels: a file or folder, or perturbed: training texts changed at random.", show_default=False)]=None,
     transfer_most:Annotated[int, Option(help="Take only so many of them, drawn at random.", min=1, show_default=False)]=None,
+    teacher_labels:Annotated[str, Option('--teacher-labels', show_default=False,
+        help="The task's class names in the order of the teacher's outputs, comma between.")]=None,
     control:Annotated[bool, Option('--control', help="Also train the same start without the teacher (saved beside, NAME-control), and compare.")]=False,
     epochs:Epochs=3, lr:Lr=5e-5, batch_size:Batch=32, seed:Seed=42, max_length:Length=128, views:Views=4,
     image_size:Pixels=None, tracker:Tracker=None, more:Set=None,
@@ -453,7 +455,9 @@ def distill_command(
     from hkd.models import load_model
     check_loss_args(loss, alpha, temperature, beta, intermediate, task.is_regression)
     if image_size: training.check_image_size(image_size, task)
-    teacher = load_model(teacher, task, image_size=image_size if student is None else None)
+    size = image_size if student is None else None   # a student cut from its teacher has the teacher's size
+    if not teacher_labels: teacher = load_model(teacher, task, image_size=size)
+    else: teacher = training.with_labels(load_model(teacher, image_size=size), _comma(teacher_labels), task)
     start = lambda: _student(teacher, student, layers, task, seed, image_size)
     done = training.distill(start(), teacher, task, loss=loss, alpha=alpha, T=temperature, intermediate=intermediate, beta=beta, transfer=transfer, transfer_most=transfer_most, output_dir=output, **args)
     known = training.Trained(teacher, {s:training.evaluate(teacher, task, s, max_length=max_length) for s in done.metrics}, [], 0, 0)

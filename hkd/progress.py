@@ -34,9 +34,12 @@ class Activity:
         "Begin to count"
         self.start,self.total,self.done,self.first = now,total,done,done
 
+    def head(self): # what, and how much of it
+        return self.what + (f' {self.done:,} of {self.total:,}' if self.total else '')
+
     def line(self, now):
         "It in a line"
-        words = [self.what + (f' {self.done:,} of {self.total:,}' if self.total else ''), self.note]
+        words = [self.head(), self.note]
         if self.total and self.done>self.first:
             left = (now-self.start)/(self.done-self.first)*(self.total-self.done)
             words.append(f'about {duration(left)} left')
@@ -89,7 +92,8 @@ class Heartbeat:
         now = self.clock()
         if not self.activities or self.last is None or now-self.last<self.every or not self.shown(): return
         self.last = now
-        line = ' | '.join(a.line(now) for a in list(self.activities))
+        *outer,inner = list(self.activities)
+        line = ' | '.join([*(a.head() for a in outer), inner.line(now)])
         if self.write: self.write(line)
         else: print(line, file=sys.stderr, flush=True)
 

@@ -496,15 +496,19 @@ def evaluate_command(
 def _lines(p, columns):
     "The texts of a .txt file, one a line, or of a table"
     if p.suffix.lower()=='.txt':
-        try: return [l.rstrip('\r') for l in p.read_text(encoding='utf-8-sig').split('\n') if l.strip()]
+        try: lines = p.read_text(encoding='utf-8-sig').rstrip().split('\n')
         except (OSError, UnicodeDecodeError) as e:
             why = getattr(e, 'strerror', None) or e
             raise ValueError(f"{p}: can't be read as text ({why}); save it as UTF-8") from None
-    from hkd.data import LABEL_NAMES, find_columns, read_table
+        empty = next((i for i,l in enumerate(lines, 1) if not l.strip()), None) if any(lines) else None
+        if empty: raise ValueError(f"{p}, line {empty}: is empty, and each line gets an answer; remove it or fill it in")
+        return [l.rstrip('\r') for l in lines if l.strip()]
+    from hkd.data import LABEL_NAMES, _texts, find_columns, read_table
     df = read_table(p)
     if not any(str(c).lower() in LABEL_NAMES for c in df.columns): df['label'] = '0'
     cols,_ = find_columns(df, p, _comma(columns))
-    return df[cols[0]].tolist() if len(cols)==1 else list(zip(*[df[c] for c in cols]))
+    texts = _texts(df, cols, p)
+    return texts[cols[0]] if len(cols)==1 else list(zip(*texts.values()))
 
 def _is_file(x): # does a word name a file of texts?
     return Path(x).suffix.lower() in (*files.TABLES,'.txt') and (' ' not in x or Path(x).is_file())
@@ -522,7 +526,13 @@ def _check_input(x, modality):
     elif not x.strip(): raise ValueError("an empty text can't be classified; give at least a word")
 
 def _images(p):
-    return sorted(q for q in p.rglob('*') if q.suffix.lower() in files.IMAGES) if p.is_dir() else [p]
+    "An image, or those in a folder; other files in it are named"
+    if not p.is_dir(): return [p]
+    found = sorted(q for q in p.rglob('*') if q.is_file() and not q.name.startswith('.'))
+    images = [q for q in found if q.suffix.lower() in files.IMAGES]
+    others = [q.name for q in found if q not in images]
+    if others: _said(f"{p}: {len(others)} files are no images and get no answer, such as {others[0]}")
+    return images
 
 def _inputs(items, modality, columns=None):
     "What is to be classified: texts as typed or from files, images from files and folders"

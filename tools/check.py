@@ -256,7 +256,8 @@ HEAVY = {'torch','transformers','datasets','numpy','pandas','matplotlib','huggin
 
 def imported(code):
     "Modules that a new process has after some Python code"
-    return set(sh(PY, '-c', f'import sys\n{code}\nprint("imported:", *sys.modules)').rpartition('imported:')[2].split())
+    out = sh(PY, '-c', f'import sys\n{code}\nprint("imported:", *sys.modules)')
+    return set(out.rpartition('imported:')[2].split())
 
 @check
 def import_is_light():
@@ -265,8 +266,9 @@ def import_is_light():
     if version!=CFG['version']: raise Failed(f'hkd is version {version}, settings.ini says {CFG["version"]}')
     for code in ('import hkd', 'from hkd.cli import main; main(["--help"])'):
         found = imported(code)
-        if heavy := HEAVY & found: raise Failed(f'{code} imports {", ".join(sorted(heavy))}: import heavy packages inside functions')
-        if len(found)>START_MODULES: raise Failed(f'{code} imports {len(found)} modules, at most {START_MODULES}: import inside functions')
+        cure = 'import heavy packages inside functions'
+        if heavy := HEAVY & found: raise Failed(f'{code} imports {", ".join(sorted(heavy))}: {cure}')
+        if len(found)>START_MODULES: raise Failed(f'{code} imports {len(found)} of {START_MODULES} modules: {cure}')
     return f'{len(found)} modules'
 
 # --- the pages ---

@@ -1,7 +1,8 @@
 """Every check that `make test` runs: `python tools/check.py [NAME...]` (no name: all; see `--list`)
 
 Each function marked `@check` is one check; it raises `Failed` with what to mend. Each notebook counts as one more."""
-import ast, base64, hashlib, itertools, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time
+import ast, base64, hashlib, itertools, json, multiprocessing, os, re, resource, shutil, subprocess, sys
+import tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -408,11 +409,19 @@ def test_one(nb, log):
     "What `nbdev_test` does with a notebook; what it prints goes into a file"
     from nbdev.test import test_nb
     with open(log, 'wb') as f: [os.dup2(f.fileno(), fd) for fd in (1, 2)]
-    passed, _ = test_nb(nb, skip_flags=CFG['tst_flags'].split(), basepath=ROOT)
+    try: passed, _ = test_nb(nb, skip_flags=CFG['tst_flags'].split(), basepath=ROOT)
+    finally: log.with_name('cpu').write_text(str(cpu_seconds()))
     sys.exit(not passed)
 
+def cpu_seconds():
+    "Processor time of this process and of those that it started and that have ended"
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime+u.ru_stime for u in used)
+
+CPU = {}   # notebook -> seconds of processor time, which depend less on what else the machine does
+
 def run_notebook(nb):
-    "Run one notebook's default cells in a process of its own: (seconds, None or what went wrong)"
+    "Run one notebook's default cells in a process of its own: (seconds, None or what went wrong, a note)"
     start, err = time.perf_counter(), None
     with tempfile.TemporaryDirectory() as tmp:
         log = Path(tmp)/'log'
@@ -424,7 +433,9 @@ def run_notebook(nb):
             err = f'took more than {HANGS} s\n'
         elif p.exitcode: err = f'exit {p.exitcode}\n'
         if err and log.exists(): err += log.read_text(errors='replace')
-    return time.perf_counter()-start, err if any(map(runs, code(nb))) else 'no cell of it runs'
+        if (cpu := log.with_name('cpu')).exists(): CPU[nb] = float(cpu.read_text())
+    if not any(map(runs, code(nb))): err = 'no cell of it runs'
+    return time.perf_counter()-start, err, f'cpu {CPU[nb]:.0f} s' if nb in CPU else ''
 
 # --- running them ---
 
@@ -463,7 +474,7 @@ def main(names):
     if not names:
         left = changed(after, snapshot())
         passed.append(report('nothing-left-behind', 0, 'the notebooks changed '+', '.join(left) if left else None))
-    print(f'{time.perf_counter()-start:.0f} s in all')
+    print(f'{time.perf_counter()-start:.0f} s in all, cpu {sum(CPU.values()):.0f} s in the notebooks')
     print(f'{sum(passed)} passed, {len(passed)-sum(passed)} failed')
     sys.exit(not all(passed))
 

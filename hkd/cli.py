@@ -48,8 +48,8 @@ Model   = Annotated[str, Argument(metavar='MODEL', show_default=False,
                     help="A checkpoint or artifact folder, a name in $HKD_MODELS, or a hub name.")]
 TaskArg = Annotated[str, Argument(metavar='TASK', help="sst2, beans or another GLUE task; demo-text, demo-image; a table, a folder of tables or of images; a hub data set.", show_default=False)]
 Output  = Annotated[Path, Option('-o', '--output', help="New folder for the trained model.", show_default=False)]
-Epochs  = Annotated[float, Option(help="Passes over the training data.")]
-Lr      = Annotated[float, Option('--lr', help="Learning rate.")]
+Epochs  = Annotated[float, Option(help="Passes over the training data.", show_default='auto: fits its size')]
+Lr      = Annotated[float, Option('--lr', help="Learning rate.", show_default='auto: fits the model')]
 Batch   = Annotated[int, Option(help="Examples a step.")]
 Seed    = Annotated[int, Option(help="Fixes everything that is drawn at random.", min=0)]
 Length  = Annotated[int, Option(help="Tokens a text is cut to.", min=4)]
@@ -91,8 +91,8 @@ def _fields(pairs):
     return out
 
 def _training(epochs, lr, batch_size, seed, tracker, more):
-    args = dict(num_train_epochs=epochs, learning_rate=lr, per_device_train_batch_size=batch_size, seed=seed,
-                **_fields(more))
+    own = dict(num_train_epochs=epochs, learning_rate=lr, per_device_train_batch_size=batch_size, seed=seed)
+    args = {**{k:v for k,v in own.items() if v is not None}, **_fields(more)}
     files.check_fields(args)
     files.check_numbers(args)
     if tracker: files.check_tracker(tracker)
@@ -202,16 +202,21 @@ def _layers(text):
     except ValueError: raise ValueError(f"--layers {text}: give a number such as 3, or layers such as 0,2,5") from None
     return ids if ',' in text else ids[0]
 
-def _plan(recipe, runs):
+def _plan(recipe, runs, steps=None):
     "A recipe's stages as a table, with what is there already"
-    from hkd.recipe import check_folder, folder, kind, method, plan, teachers
+    from hkd.recipe import as_begun, check_folder, folder, kind, method, plan, teachers
     check_folder(recipe, runs/recipe.name)
+    recipe,steps = as_begun(recipe, runs/recipe.name), steps or {}
     state = lambda f: 'done' if (f/'metrics.json').is_file() or (f/'manifest.json').is_file() else 'begun' if f.with_name(f'{f.name}.partial').is_dir() else 'to do'
-    return [dict(stage=folder(s, k), kind=kind(s), model=s.model, teacher=', '.join(teachers(s)) or None, method=method(recipe, s), work=_work(s), state=state(runs/recipe.name/folder(s, k))) for s,k in plan(recipe)]
+    row = lambda s, k: dict(stage=folder(s, k), kind=kind(s), model=s.model,
+                            teacher=', '.join(teachers(s)) or None, method=method(recipe, s),
+                            work=_work(s, steps.get(s.name)), state=state(runs/recipe.name/folder(s, k)))
+    return [row(s, k) for s,k in plan(recipe)]
 
-def _work(s):
+def _work(s, steps=None):
     "How long a stage trains, or what it cuts"
-    if hasattr(s, 'epochs'): return f'{s.steps} steps' if s.steps else f'{s.epochs:g} epochs'
+    from hkd.recipe import training_length
+    if hasattr(s, 'epochs'): return training_length(s, steps)
     layers = getattr(s, 'layers', None)
     cuts = [f"{layers} layer{'s'*(layers>1)}" if isinstance(layers, int) else layers and f"layers {','.join(map(str, layers))}", getattr(s, 'vocab', None) and 'vocabulary', (px := getattr(s, 'image_size', None)) and f'{px} pixels']
     return ', '.join(filter(None, cuts)) or None
@@ -252,11 +257,11 @@ def run_command(
 
 def _dry(recipes, runs, as_json):
     for r in recipes: _check_recipe(r, runs)
-    from hkd.pipeline import check_recipe
+    from hkd.pipeline import check_recipe, planned_steps
     rows,notes = [], []
     for r in recipes:
         task = _load(r)
-        rows += [dict(recipe=r.name, **row) for row in _plan(r, runs)]
+        rows += [dict(recipe=r.name, **row) for row in _plan(r, runs, planned_steps(r, task))]
         notes.append(f'{r.name}: {task}')
         check_recipe(r, task)
     _show(rows, as_json, notes=notes)
@@ -368,7 +373,7 @@ def recipes_command(
                                 "--lr 3e-5")
 def finetune_command(
     model:Model, task:TaskArg, output:Output,
-    epochs:Epochs=3, lr:Lr=5e-5, batch_size:Batch=32, seed:Seed=42, max_length:Length=128, views:Views=4,
+    epochs:Epochs=None, lr:Lr=None, batch_size:Batch=32, seed:Seed=42, max_length:Length=128, views:Views=4,
     image_size:Pixels=None, tracker:Tracker=None, more:Set=None,
     columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
 ):
@@ -389,7 +394,7 @@ def finetune_command(
 
 # %% ../nbs/08_cli.ipynb #3759a730
 def _verdict(task, split, alone, taught, **kw):
-    "Which of two students is better, in one sentence"
+    "Which of two students is better, in one sentence; and McNemar's p"
     import numpy as np
     from hkd.report import mcnemar
     from hkd.training import predict_logits
@@ -398,7 +403,9 @@ def _verdict(task, split, alone, taught, **kw):
     test,diff = mcnemar(a, b), 100*(b.mean()-a.mean())
     who = 'the same with and without its teacher' if diff==0 else f"{abs(diff):.1f} points {'better' if diff>0 else 'worse'} with its teacher than without"
     sure = 'more than chance' if test.p<.05 else 'this could be chance'
-    return f"{task.name}: the student is {who} on {len(y)} {split} examples (only taught right {test.b01}, only alone right {test.b10}; McNemar p {'= %.3f' % test.p if test.p>=.001 else '< 0.001'}: {sure})."
+    p = '= %.3f' % test.p if test.p>=.001 else '< 0.001'
+    counts = f"only taught right {test.b01}, only alone right {test.b10}; McNemar p {p}: {sure}"
+    return f"{task.name}: the student is {who} on {len(y)} {split} examples ({counts}).", test.p
 
 # %% ../nbs/08_cli.ipynb #3083448f
 def _student(teacher, student, layers, task, seed, image_size):
@@ -434,7 +441,7 @@ def distill_command(
     teacher_labels:Annotated[str, Option('--teacher-labels', show_default=False,
         help="The task's class names in the order of the teacher's outputs, comma between.")]=None,
     control:Annotated[bool, Option('--control', help="Also train the same start without the teacher (saved beside, NAME-control), and compare.")]=False,
-    epochs:Epochs=3, lr:Lr=5e-5, batch_size:Batch=32, seed:Seed=42, max_length:Length=128, views:Views=4,
+    epochs:Epochs=None, lr:Lr=None, batch_size:Batch=32, seed:Seed=42, max_length:Length=128, views:Views=4,
     image_size:Pixels=None, tracker:Tracker=None, more:Set=None,
     columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
 ):
@@ -450,7 +457,7 @@ def distill_command(
     if student: _check_start(student, task)
     task = _task(task, columns, label, labels, metric)
     from hkd import training
-    from hkd.report import wilson
+    from hkd.report import warning, wilson
     from hkd.kd_losses import check_loss_args
     from hkd.models import load_model
     check_loss_args(loss, alpha, temperature, beta, intermediate, task.is_regression)
@@ -462,13 +469,21 @@ def distill_command(
     done = training.distill(start(), teacher, task, loss=loss, alpha=alpha, T=temperature, intermediate=intermediate, beta=beta, transfer=transfer, transfer_most=transfer_most, output_dir=output, **args)
     known = training.Trained(teacher, {s:training.evaluate(teacher, task, s, max_length=max_length) for s in done.metrics}, [], 0, 0)
     rows,notes = _rows('teacher', known)+_rows(output.name, done), [f"saved in {output}"]
-    ours,theirs,n = *(m.metrics[task.report_split].get('accuracy') for m in (done, known)), len(task.split(task.report_split))
-    if ours and wilson(ours*n/100, n)[0]>theirs: notes.append(f"the student is ahead of its teacher on {task.report_split} ({ours:.1f} against {theirs:.1f} %): a better teacher may have more to give")
+    row = lambda name, m: dict(name=name, split=task.report_split, **m.metrics[task.report_split])
+    taught,above = row(output.name, done), row('teacher', known)
+    n = taught['n']
+    if not task.is_regression and wilson(taught['accuracy']*n/100, n)[0]>above['accuracy']:
+        notes.append(warning('teacher', above, taught))
     if control:
         if transfer: args['max_steps'] = done.steps   # as many steps, on fewer examples
         other = training.finetune(start(), task, beside, **args)
         rows += _rows(other.output_dir.name, other)
-        notes += [_verdict(task, task.report_split, other.model, done.model, max_length=max_length)] if not task.is_regression else []
+        if not task.is_regression:
+            verdict,p = _verdict(task, task.report_split, other.model, done.model, max_length=max_length)
+            untaught = row(other.output_dir.name, other)
+            notes[1:1] = [verdict]
+            below = p<.05 and taught['accuracy']<untaught['accuracy']
+            if below: notes.append(warning('student', taught, untaught, p))
     _show(rows, as_json, f'{task.name}: {done.steps} steps, {done.seconds:.0f} s', notes, seconds=done.seconds, steps=done.steps, output=str(output))
 
 # %% ../nbs/08_cli.ipynb #f9964fec

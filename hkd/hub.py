@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, Offl
 from .manifest import is_artifact, read_manifest
 from .files import KNOWN, check_online, check_repo, find_model, find_record
 from .models import content_hash, modality_of, write_whole, _load_config
-from .recipe import from_dict, history, kind, teachers
+from .recipe import history, kind, recorded, teachers, trains
 from .report import load_any, load_results, portable, table, wilson
 
 # %% ../nbs/05e_hub.ipynb #dbc3e0bc
@@ -50,17 +50,18 @@ _TELLS = dict(layers='layers', vocab='vocabulary', image_size='pixels', steps='s
               amount='share of zeros', neurons='share of neurons removed', heads='share of heads removed', r='rank', transfer='transfer set', embeddings='embeddings')
 _OF_TEACHING = ('loss', 'alpha', 'T')
 
-def _step(s):
-    "A stage in a line"
+def _step(s, done=None):
+    "A stage in a line, with the epochs and the learning rate that came of automatic ones"
     told = {k: getattr(s, k) for k in _TELLS if getattr(s, k, None) not in (None, 0, False) and (teachers(s) or k not in _OF_TEACHING)}
-    if 'steps' not in told and hasattr(s, 'epochs'): told['epochs'] = s.epochs
+    if 'steps' not in told and hasattr(s, 'epochs'): told['epochs'] = done['epochs'] if done else s.epochs
+    if trains(s) and done: told['lr'] = done['lr']
     heard = f", taught by {' and '.join(f'`{portable(t)}`' for t in teachers(s))}" if teachers(s) else ''
     return f"`{s.name}`: {_DOES[kind(s)]}{heard}" + (f" ({', '.join(f'{_TELLS.get(k, k)} {v}' for k,v in told.items())})" if told else '')
 
-def _making(recipe, stage):
+def _making(recipe, stage, training):
     "The stages behind a stage, first to last, and what they began with"
     way = list(history(recipe, stage))[::-1]
-    return [f"It began as `{portable(way[0].model)}`.", *map(_step, way)]
+    return [f"It began as `{portable(way[0].model)}`.", *(_step(s, training.get(s.name)) for s in way)]
 
 # %% ../nbs/05e_hub.ipynb #49c0f67d
 def origins(
@@ -160,8 +161,11 @@ def model_card(
     if not hasattr(record, 'rows'):
         record = load_results(find_record(folder, record))
     rows = _rows(record, folder, name)
-    recipe = from_dict(record.config['recipe']) if 'recipe' in record.config else None
+    recipe = recorded(record.config) if 'recipe' in record.config else None
     known = recipe is not None and name in recipe
+    training = record.config.get('training', {})
+    making = [f'- {l}' for l in _making(recipe, recipe[name], training)] if known else []
+    commit = f", commit {record.commit[:12]}" if record.commit else ''
     base = origins(recipe, recipe[name]) if known else []
     modality = read_manifest(folder)['modality'] if is_artifact(folder) else modality_of(_load_config(str(folder), str(folder)))
     terms,licence = _licences(base, licence)
@@ -169,7 +173,7 @@ def model_card(
     parts = [('', [f"A classifier for `{r.task}`, made with {_hkd()}: {r.parameters/1e6:.2g} M parameters, {r.bytes_on_disk/1e6:.2g} MB on disk, method `{r.method}`."]),
              ('How well it does', [*(_said_of(x, seed) for x in rows), '', f'Beside what it came from, on {r.split}:', '', t._repr_markdown_()]),
              ('How to use it', [_use(repo, folder, modality)]),
-             ('How it was made', [f'- {l}' for l in (_making(recipe, recipe[name]) if known else [])] + ['', f"By `{record.command}`, seed {seed}" + (f", commit {record.commit[:12]}" if record.commit else '') + '.']),
+             ('How it was made', making + ['', f"By `{record.command}`, seed {seed}{commit}."]),
              ('What it stands on', [terms]),
              ('What to mind', [f"It knows the labels of `{r.task}` and nothing else. Settings were chosen on a part of the training set (`select`); the figures above are of examples from which nothing was learnt, of the same kind as the training set. On texts or images of another kind it will do worse."])]
     body = '\n\n'.join('\n'.join(([f'## {h}', ''] if h else [])+lines).strip() for h,lines in parts)

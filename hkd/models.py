@@ -8,7 +8,8 @@ __all__ = ['DiskError', 'writing', 'modality_of', 'position_limit', 'load_proces
            'backbone_names', 'in_backbone', 'set_labels', 'reorder_labels', 'image_size_of', 'vision_config',
            'load_model', 'weight_sums', 'convert_bin', 'write_whole', 'save_model', 'pick_layers',
            'student_from_teacher', 'model_from_config', 'resize_positions', 'fixed_size', 'resize_processor',
-           'unk_rate', 'trim_vocab', 'count_parameters', 'content_hash', 'layer_linears', 'class_for']
+           'unk_rate', 'trim_vocab', 'with_rarer_words', 'restore_vocab', 'count_parameters', 'content_hash',
+           'layer_linears', 'class_for']
 
 # %% ../nbs/00a_models.ipynb #f8664f3a
 import bisect, copy, errno, functools, hashlib, json, logging, operator, os, re, shutil, tempfile, warnings
@@ -802,12 +803,13 @@ def trim_vocab(
     texts:list,            # training texts (of pairs: both); never validation or test
     validation:list|None=None, # texts on which the [UNK] rate is stated; they keep no token
     verbose:bool=True,     # print what was cut
-    size:int|None=None,    # keep at most so many tokens, those that the texts use most; None: all that they use
+    size:int|None=None,    # keep at most so many tokens, the most used first; None: all that the texts use
+    common:int=10_000,     # keep so many of the commonest tokens too; 0: only those that the texts use
 )->tuple:                  # the smaller model and its tokenizer
-    "Cut embeddings and tokenizer to what some texts use, so that nothing becomes unsayable"
+    "Cut embeddings and tokenizer to the tokens of some texts and the commonest; nothing becomes unsayable"
     texts, spec = _texts(texts), _spec(tokenizer)
     rows = _encode(tokenizer, texts)
-    keep = _most_used(spec, rows, tokenizer.all_special_ids, size)
+    keep = _most_used(spec, rows, tokenizer.all_special_ids, size, common)
     _check_trimmable(model, tokenizer, keep)
     small, tok = _cut_embeddings(model, keep), _from_spec(tokenizer, _cut(spec, keep))
     new = {i: j for j, i in enumerate(keep)}
@@ -818,9 +820,15 @@ def trim_vocab(
     if verbose: print(_trim_report(model, small, tokenizer, tok, validation))
     return small, tok
 
-def _most_used(spec, rows, special, size):
+def _commonest(spec, n):
+    "The first n tokens of a vocabulary, which are its commonest; reserved ones such as [unused7] are none"
+    words = [(i, t) for t, i in _vocab(spec).items() if not re.fullmatch(r'\[.+\]|<.+>', t)]
+    return [i for i, _ in sorted(words)[:n]]
+
+def _most_used(spec, rows, special, size, common):
     "Ids that stay, at most `size`"
-    ranked = [i for i, _ in Counter(i for r in rows for i in r).most_common()]
+    used = [i for i, _ in Counter(i for r in rows for i in r).most_common()]
+    ranked = list(dict.fromkeys(used + _commonest(spec, common)))
     keep = lambda n: _keep(spec, {*special, *ranked[:n]})
     if size is None: return keep(None)
     if len(keep(0)) > size: raise ValueError(f"size={size}: special tokens and single characters alone are {len(keep(0))} tokens; give more")
@@ -829,9 +837,71 @@ def _most_used(spec, rows, special, size):
 def _trim_report(model, small, tokenizer, tok, validation):
     "What was cut, in one line"
     rows, mb = zip(*((w.shape[0], w.numel()*4/1e6) for m in (model, small) for w in [m.get_input_embeddings().weight]))
-    s = f"vocabulary {rows[0]:,} -> {rows[1]:,}; its embeddings {mb[0]:.1f} -> {mb[1]:.1f} MB"
+    s = f"{rows[1]:,} of {rows[0]:,} tokens kept; their embeddings {mb[0]:.1f} -> {mb[1]:.1f} MB"
     if validation is None: return s
     return s + f"; [UNK] on validation {unk_rate(tokenizer, validation):.2%} -> {unk_rate(tok, validation):.2%}"
+
+# %% ../nbs/00a_models.ipynb #f00e0a02
+def with_rarer_words(
+    texts:list,     # to be written again
+    seen:list,      # training texts
+    model,          # with its whole vocabulary: words are alike where its embeddings are
+    share:float=.3, # of the words that have a rarer neighbor, how many are replaced
+    seed:int=0,     # which ones
+)->list:            # as many texts
+    "Texts with some words replaced by similar ones that the training texts lack"
+    common, rng = Counter(w for t in seen for w in _words(t)), np.random.default_rng(seed)
+    near = _neighbors(model, {w for t in texts for w in _words(t) if w in common}, common)
+    def again(text):
+        at = [m for m in re.finditer(_WORD, text) if m[0].lower() in near]
+        chosen = sorted(rng.permutation(len(at))[:int(np.ceil(share*len(at)))], reverse=True)
+        for i in chosen: text = text[:at[i].start()] + near[at[i][0].lower()] + text[at[i].end():]
+        return text
+    return [again(t) for t in texts]
+
+_WORD = r'[^\W\d_]{2,}'
+
+def _words(text): return [w.lower() for w in re.findall(_WORD, text)]
+
+def _neighbors(model, words, common):
+    "Word -> the word of the vocabulary that is most like it, of those that are not common"
+    spec = _spec(model.processor)
+    start = {'WordPiece': '', 'Unigram': '▁'}.get(spec['model']['type'], 'Ġ')   # of a word's first token
+    whole = {t[len(start):]: i for t, i in _vocab(spec).items() if t.startswith(start)}
+    ids = {t.lower(): i for t, i in whole.items() if re.fullmatch(_WORD, t)}
+    words, rare = sorted(w for w in words if w in ids), sorted(w for w in ids if w not in common)
+    if not words or not rare: return {}
+    rows = nn.functional.normalize(model.get_input_embeddings().weight.detach().float(), dim=1)
+    of, to = rows[[ids[w] for w in words]], rows[[ids[w] for w in rare]]
+    best = torch.cat([(part @ to.T).argmax(1) for part in of.split(500)])
+    return dict(zip(words, [rare[i] for i in best.tolist()]))
+
+# %% ../nbs/00a_models.ipynb #f00e0a06
+def restore_vocab(
+    model:PreTrainedModel, # trimmed, left as it is
+    source:PreTrainedModel, # what it was trimmed from, or another model with the same vocabulary and width
+)->PreTrainedModel:        # a copy of the model, with the source's rows for the tokens that were dropped
+    "A trimmed model with its whole vocabulary"
+    table, ids = source.get_input_embeddings().weight.detach().clone(), source.processor.get_vocab()
+    rows, kept = model.get_input_embeddings().weight.detach(), model.processor.get_vocab()
+    if lost := next((t for t in sorted(kept) if t not in ids), None):
+        raise ValueError(f"restore_vocab: the source lacks the token {lost!r}; give what was trimmed")
+    if (a := table.shape[1]) != (b := rows.shape[1]):
+        raise ValueError(f"restore_vocab: the source is {a} wide, the model {b}; give what was trimmed")
+    table[[ids[t] for t in kept]] = rows[list(kept.values())]
+    return _with_table(model, table, source)
+
+def _with_table(model, table, source):
+    "A copy of a model with other word embeddings and their tokenizer"
+    emb = model.get_input_embeddings()
+    weight = nn.Parameter(table, emb.weight.requires_grad)
+    memo = {id(emb.weight): weight, id(model.processor): source.processor}
+    out, config = copy.deepcopy(model, memo), source.config.to_dict()
+    words = out.get_input_embeddings()
+    words.num_embeddings, words.padding_idx = len(table), source.get_input_embeddings().padding_idx
+    changed = ['vocab_size', *(k for k in config if k.endswith('_token_id'))]
+    for k in changed: setattr(out.config, k, config[k])
+    return out
 
 # %% ../nbs/00a_models.ipynb #f09d7187
 def count_parameters(

@@ -18,7 +18,7 @@ from .data import load_task
 from .kd_losses import check_loss_args
 from .masks import attach_mask
 from .models import backbone_names, copy_model, in_backbone, set_labels   # before bitsandbytes, whose hint about kernels it silences
-from .training import Trained, _extra, _load, _name, _train, training_arguments
+from .training import Trained, _extra, _load, _name, _train, default_lr, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
@@ -221,7 +221,7 @@ def qlora(
     output_dir=None,          # where to save the merged model; None: nowhere
     views:int=4,              # augmented views of an image; 0: no augmentation
     max_length:int=128,       # tokens a text is cut to
-    learning_rate:float=2e-4, # of adapters and head
+    learning_rate:float=None, # of adapters and head; None: four times the model's own, see `default_lr`
     **training_args,          # any field of `TrainingArguments`
 )->Trained:                   # with the merged model in float
     "Train adapters on a model in 4 bits, and merge them"
@@ -229,7 +229,7 @@ def qlora(
     model = set_labels(copy_model(_load(model, task)).eval(), task)
     if getattr(model, 'new_head', False): raise ValueError(f"{_name(model)} has an untrained head: fine-tune it on {task.name} first")
     check_loss_args(loss, alpha, T, regression=task.is_regression)
-    args = dict(training_args, learning_rate=learning_rate)
+    args = dict(training_args, learning_rate=4*default_lr(model) if learning_rate is None else learning_rate)
     plan = training_arguments(task, len(task.splits['train']), **args)
     model = model.to(plan.device)
     start = quantize_nf4(model, double_quant) if quantize else model

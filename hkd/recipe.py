@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'Taught', 'Finetune', 'Trim', 'Distill', 'Prune',
-           'Qlora', 'Artifact', 'kind', 'teachers', 'Recipe', 'method', 'history', 'varies', 'folder', 'plan',
-           'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'outline', 'changed', 'difference', 'hybrid', 'ladder',
-           'find_recipes', 'checkpoints', 'check_checkpoints', 'rehearsal', 'read_run', 'stamp', 'is_finished',
-           'check_folder']
+           'Qlora', 'Artifact', 'kind', 'teachers', 'trains', 'training_length', 'Recipe', 'method', 'history',
+           'varies', 'folder', 'plan', 'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'outline', 'changed',
+           'difference', 'hybrid', 'ladder', 'find_recipes', 'checkpoints', 'check_checkpoints', 'rehearsal',
+           'recorded', 'read_run', 'as_begun', 'stamp', 'is_finished', 'check_folder']
 
 # %% ../nbs/05c_recipe.ipynb #5ab38aef
 import ast, difflib, json, math, re, tomllib, types, typing
@@ -25,9 +25,9 @@ class Stage:
 @dataclass(kw_only=True)
 class Training(Stage):
     "A stage that trains"
-    epochs:float = 3.           # passes over the training data
-    steps:int|None = None       # optimiser steps, in place of epochs
-    lr:float = 5e-5             # learning rate
+    epochs:float|None = None    # passes over the training data; None: fits its size, see `default_epochs`
+    steps:int|None = None       # optimizer steps, in place of epochs
+    lr:float|None = None        # learning rate; None: what fits the model, see `default_lr`
     batch_size:int = 32         # examples a step
     max_length:int = 128        # tokens a text is cut to
     views:int = 4               # augmented views of an image, one an epoch in turn; 0: none
@@ -56,7 +56,8 @@ class Finetune(Training):
 class Trim(Stage):
     "Cut a student out of a model, without training"
     layers:int|list[int]|None = None # how many, or which; None: all
-    vocab:bool|int = False      # keep only the tokens that train's texts use; a number: at most so many, the most used
+    vocab:bool|int = False      # keep train's tokens and the commonest; a number: at most so many
+    common:int = 10_000         # how many are the checkpoint's commonest; 0: keep only those of the texts
     image_size:int|None = None  # side of the images in pixels, for a ViT; None: as it is
     seed:int|None = None        # of a new head; None: the run's
 
@@ -75,7 +76,7 @@ class Prune(Taught):
     schedule:str|None = None    # 'cubic': little by little while it trains; None: at once
     neurons:float = 0.          # share of the feed-forward neurons to remove, by Taylor importance
     heads:float = 0.            # share of the attention heads to remove, likewise
-    epochs:float = 1.           # of recovery; 0: none
+    epochs:float|None = None    # of recovery; None: what fits, at least one; 0: none
 
 @dataclass(kw_only=True)
 class Qlora(Taught):
@@ -85,8 +86,8 @@ class Qlora(Taught):
     dropout:float = 0.          # share of an adapter's inputs dropped in training
     targets:list[str]|None = None # which Linears; None: all of the encoder
     quantize:bool = True        # False: plain LoRA on float weights
-    lr:float = 2e-4             # of adapters and head
-    epochs:float = 1.           # passes over the training data
+    lr:float|None = None        # of adapters and head; None: four times what fits the model
+    epochs:float|None = None    # passes over the training data; None: what fits, at least one
 
 @dataclass(kw_only=True)
 class Artifact(Stage):
@@ -107,6 +108,18 @@ def teachers(stage)->list: # names of stages and checkpoints
     return [] if t is None else [t] if isinstance(t, str) else t
 
 def _named(stage): return [stage.model, *teachers(stage)]
+
+def trains(stage): # without steps or epochs, a stage only prunes
+    return isinstance(stage, Training) and bool(stage.steps or stage.epochs is None or stage.epochs)
+
+def training_length(
+    stage,      # that trains
+    steps=None, # optimizer steps on its data, where they are known
+)->str:         # such as '900 steps', '2 epochs', '504 steps (automatic)'
+    "How long a stage trains, in words"
+    if stage.steps: return f"{stage.steps:,} steps"
+    if stage.epochs is None: return f"{steps:,} steps (automatic)" if steps else 'automatic epochs'
+    return f"{stage.epochs:g} epoch{'' if stage.epochs==1 else 's'}"
 
 # %% ../nbs/05c_recipe.ipynb #5e75285a
 @dataclass(kw_only=True)
@@ -176,7 +189,9 @@ def _check(r):
 _above,_least,_share,_part = (lambda v: v>0, 'above 0'), (lambda v: v>=0, 'at least 0'), (lambda v: 0<=v<=1, 'between 0 and 1'), (lambda v: 0<=v<1, 'at least 0 and below 1')
 _one = (lambda v: v>=1, 'at least 1')
 _RANGES = dict(alpha=_share, T=_above, lr=_above, epochs=_least, steps=_one, batch_size=_one, max_length=_one, views=_least, seed=_least, beta=_least, amount=_part, neurons=_part, heads=_part,
-               r=_one, transfer_most=_one, vocab=(lambda v: isinstance(v, bool) or v>=1, 'at least 1'), lora_alpha=_above, dropout=_part, image_size=_one)
+               r=_one, transfer_most=_one, common=_least,
+               vocab=(lambda v: isinstance(v, bool) or v>=1, 'at least 1'),
+               lora_alpha=_above, dropout=_part, image_size=_one)
 _CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'))
 _OWN = dict(learning_rate='lr', per_device_train_batch_size='batch_size', num_train_epochs='epochs', max_steps='steps', seed='seed', output_dir='name')
 
@@ -312,13 +327,21 @@ def read_recipe(
     return from_dict(d, str(path))
 
 # %% ../nbs/05c_recipe.ipynb #bed3f3ff
-def outline(recipe:Recipe)->str: # a line a stage
+def outline(
+    recipe:Recipe,      # whose stages are listed
+    training:dict=None, # what came of automatic settings, as in a record: stage -> `steps`, `lr`, `tokens`
+)->str:                 # a line a stage
     "What each stage makes of what, for how long, and whom it hears; then all else that differs from the defaults"
     def line(s):
-        out, trains = [f"{s.name:>{width}}  {kind(s)} of {s.model}"], isinstance(s, Training) and (s.steps or s.epochs)
-        if trains: out += [f"{s.steps:,} steps" if s.steps else f"{s.epochs:g} epoch"+'s'*(s.epochs!=1), f"lr {s.lr:g}", f"batch {s.batch_size}"]
-        if trains and teachers(s): out += [f"hears {', '.join(teachers(s))}", f"α {s.alpha:g}", *[f"T {s.T:g}"]*(s.loss!='hard')]   # which takes the teacher's class and no temperature
-        said = ('steps','epochs','lr','batch_size','teacher','alpha','T') if trains else ('epochs',)
+        out,known = [f"{s.name:>{width}}  {kind(s)} of {s.model}"], (training or {}).get(s.name, {})
+        rate = known.get('lr') if getattr(s, 'lr', None) is None else s.lr
+        speed = f"lr {rate:g}" if rate else 'automatic lr'
+        if trains(s): out += [training_length(s, known.get('steps')), speed, f"batch {s.batch_size}"]
+        if 'tokens' in known: out.append('{:,} of {:,} tokens kept'.format(*known['tokens']))
+        if trains(s) and teachers(s):
+            out += [f"hears {', '.join(teachers(s))}", f"α {s.alpha:g}"]
+            if s.loss!='hard': out.append(f"T {s.T:g}")   # hard labels have no temperature
+        said = ('steps','epochs','lr','batch_size','teacher','alpha','T') if trains(s) else ('epochs',)
         return ', '.join(out+[f"{k} {v}" for k,v in _changed(s, 'name', 'model', *said).items()])
     width = max(len(s.name) for s in recipe.stages)
     return '\n'.join(map(line, recipe.stages))
@@ -374,13 +397,16 @@ def hybrid(
     cut:dict,         # fields of `Trim`
     kd:dict,          # fields of `Taught`
     about:str='',     # in a line
+    longer:dict=None, # fields of `Training` for the teacher only
 )->Recipe:
     "KD, QLoRA and 30 % L1 pruning, in one order or the other"
     hears = dict(teacher='teacher', **kd)
-    stages = [Finetune(name='teacher', model=teacher, seed=0, **first), Trim(name='start', model=student, **cut),
-              Finetune(name='alone', model='start', **first), Distill(name='student', model='start', **hears, **first)]
+    stages = [Finetune(name='teacher', model=teacher, seed=0, **{**first, **(longer or {})}),
+              Trim(name='start', model=student, **cut), Finetune(name='alone', model='start', **first),
+              Distill(name='student', model='start', **hears, **first)]
     prune = lambda model: Prune(name='prune', model=model, amount=.3, **hears, **later)
-    qlora = lambda model: Qlora(name='qlora', model=model, **hears, **{**later, 'lr':2*later['lr']})
+    adapt = {k:2*v if k=='lr' else v for k,v in later.items()}
+    qlora = lambda model: Qlora(name='qlora', model=model, **hears, **adapt)
     stages += [prune('student'), qlora('prune')] if prune_first else [qlora('student'), prune('qlora')]
     return Recipe(name=name, task=task, about=about, stages=[*stages, Artifact(name='artifact', model=stages[-1].name)])
 
@@ -410,9 +436,13 @@ _KD = dict(alpha=.9, T=4.)
 _mini = lambda l,h,a: dict(model=f'google/bert_uncased_L-{l}_H-{h}_A-{a}', vocab=True)
 _BERT_RUNGS = dict(medium=_mini(8, 512, 8), small=_mini(4, 512, 8), mini=_mini(4, 256, 4))
 _VIT_RUNGS = {f'{n}':dict(model='google/vit-base-patch16-224-in21k', layers=n) for n in (9, 6, 3)}
-_BERT = dict(task='sst2', teacher='google-bert/bert-base-uncased', student='google/bert_uncased_L-4_H-256_A-4', cut=dict(vocab=True), kd=_KD, first=dict(lr=5e-5, epochs=3.), later=dict(lr=1e-4, epochs=1.))
-_VIT = dict(task='beans', teacher='google/vit-base-patch16-224-in21k', student='google/vit-base-patch16-224-in21k', cut=dict(layers=3), kd=_KD, first=dict(lr=5e-5, epochs=10.), later=dict(lr=5e-5, epochs=3.))
-_DEMO = dict(teacher='demo-teacher', student='demo-student', cut={}, kd=dict(alpha=.9, T=2.), prune_first=True, later=dict(lr=5e-4, epochs=2., more=dict(bf16=False)))
+_AUTO = dict(kd=_KD, first={}, later={})   # epochs and learning rates that fit
+_BERT = dict(task='sst2', teacher='google-bert/bert-base-uncased',
+             student='google/bert_uncased_L-4_H-256_A-4', cut=dict(vocab=True), **_AUTO)
+_VIT = dict(task='beans', teacher='google/vit-base-patch16-224-in21k',
+            student='google/vit-base-patch16-224-in21k', cut=dict(layers=3), **_AUTO)
+_DEMO = dict(teacher='demo-teacher', student='demo-student', kd=dict(alpha=.9, T=2.), prune_first=True,
+             later=dict(lr=5e-4, epochs=2., more=dict(bf16=False)))
 _PLAIN = dict(warmup_steps=.1, weight_decay=0., bf16=False)   # models so small gain nothing from fewer bits
 RECIPES = {r.name:r for r in (
     hybrid('bert', prune_first=False, about='BERT-base teaches BERT-mini on SST-2: KD, QLoRA, merge, 30 % zeros', **_BERT),
@@ -421,8 +451,10 @@ RECIPES = {r.name:r for r in (
     hybrid('vit-prune-first', prune_first=True, about='the same with the zeros before QLoRA', **_VIT),
     ladder('bert-ladder', **{k:_BERT[k] for k in ('task','teacher','first','kd')}, rungs=_BERT_RUNGS, about='BERT-base, medium, small and mini: straight, successive and multi-agent KD'),
     ladder('vit-ladder', **{k:_VIT[k] for k in ('task','teacher','first','kd')}, rungs=_VIT_RUNGS, about='12, 9, 6 and 3 layers of ViT-base on Beans: the same'),
-    hybrid('demo-text', 'demo-text', first=dict(lr=1e-3, epochs=12., more=_PLAIN), about='tiny models on sentences made on the spot, offline', **_DEMO),
-    hybrid('demo-image', 'demo-image', first=dict(lr=1e-3, epochs=12., more=_PLAIN), about='tiny models on drawn leaves, offline', **_DEMO))}
+    hybrid('demo-text', 'demo-text', first=dict(lr=1e-3, epochs=12., more=_PLAIN), longer=dict(epochs=14.),
+           cut=dict(layers=1), about='tiny models on sentences made on the spot, offline', **_DEMO),
+    hybrid('demo-image', 'demo-image', first=dict(lr=1e-3, epochs=9., more=_PLAIN), longer=dict(epochs=24.),
+           cut={}, about='tiny models on drawn leaves, offline', **_DEMO))}
 TOGETHER = dict(demo=['demo-text','demo-image']) # names for several
 
 # %% ../nbs/05c_recipe.ipynb #5cc3d1e8
@@ -488,7 +520,20 @@ def rehearsal(
     return Recipe(name=f'{recipe.name}-rehearsal', task=task, stages=first+list(map(tiny, recipe.stages)))
 
 # %% ../nbs/05c_recipe.ipynb #cb40f02c
-RUN_FORMAT = 1
+RUN_FORMAT = 2
+_BEFORE = dict(finetune=dict(epochs=3., lr=5e-5), distill=dict(epochs=3., lr=5e-5),
+               prune=dict(epochs=1., lr=5e-5), qlora=dict(epochs=1., lr=2e-4))
+
+def _as_before(d):
+    "Plain data of a recipe with the defaults of format 1 written out: epochs and learning rate were fixed"
+    fixed = lambda s: dict(common=0) if s.get('vocab') else _BEFORE.get(s['kind'], {})
+    return {**d, 'stage':[{**fixed(s), **s} for s in d['stage']]}
+
+def recorded(
+    config, # of a `Record` that a run left
+)->Recipe:
+    "The recipe behind a record, also of one from before epochs and learning rates were automatic"
+    return from_dict(config['recipe'] if 'training' in config else _as_before(config['recipe']))
 
 def read_run(
     folder, # of a run
@@ -500,7 +545,20 @@ def read_run(
     except (json.JSONDecodeError, UnicodeDecodeError): raise ValueError(f"{file} is damaged: remove it, and the run goes on from the stages that are done") from None
     if not isinstance(d, dict) or not isinstance(d.get('format'), int): raise ValueError(f"{file} is no run of hkd's: choose another name for the run, or remove it")
     if d['format']>RUN_FORMAT: raise ValueError(f"{file}: format {d['format']} is newer than {RUN_FORMAT}, which this hkd reads: upgrade hkd")
-    return d
+    return d if d['format']>1 or 'recipe' not in d else {**d, 'recipe':_as_before(d['recipe'])}
+
+def as_begun(
+    recipe:Recipe, # to be run
+    folder,        # where
+)->Recipe:         # the same; for a run of format 1 with the epochs and learning rates that it began with
+    "A recipe as its run goes on"
+    run = read_run(folder)
+    if run.get('format', RUN_FORMAT)>1 or 'recipe' not in run: return recipe
+    there = {s['name']:s for s in run['recipe']['stage']}
+    def begun(s):
+        open_fields = ['common', *(k for k in ('epochs', 'lr') if getattr(s, k, 0) is None)]
+        return replace(s, **{k:v for k,v in there.get(s.name, {}).items() if k in open_fields})
+    return replace(recipe, stages=list(map(begun, recipe.stages)))
 
 def stamp(paths)->dict: # path -> [bytes, modification time]; of a folder, its files
     "What files look like from outside"
@@ -512,7 +570,7 @@ def is_finished(
     folder,        # where
 )->bool:           # all seeds trained, everything read and written as it was left
     "Is there nothing left to do?"
-    run,folder = read_run(folder), Path(folder)
+    run,folder,recipe = read_run(folder), Path(folder), as_begun(recipe, folder)
     if not set(recipe.seeds)<=set(run.get('done', [])) or run['recipe']!=_without_seeds(recipe) or not (folder/'results.json').is_file(): return False
     return all(stamp([place])==files for place,files in run['read'].items()) and all(stamp([folder/f])=={str((folder/f).resolve()):s} for f,s in run['written'].items())
 
@@ -526,5 +584,7 @@ def check_folder(
     folder = Path(folder)
     if f := next((p for p in (folder, *folder.parents) if p.is_file()), None): raise ValueError(f"{f} is a file: choose another folder for the run")
     if run := read_run(folder):
-        if d := difference(from_dict(run['recipe'], str(folder)), recipe): raise ValueError(f"{folder} holds a run of another recipe: {d}; choose another name for this run, or remove the folder")
+        d = difference(from_dict(run['recipe'], str(folder)), as_begun(recipe, folder))
+        advice = 'choose another name for this run, or remove the folder'
+        if d: raise ValueError(f"{folder} holds a run of another recipe: {d}; {advice}")
     elif folder.is_dir() and (names := sorted(p.name for p in folder.iterdir() if p.name not in ('.lock','.run.json.part'))): raise ValueError(f"{folder} holds {names[0]}, but no run: choose another name for the run")

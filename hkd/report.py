@@ -7,7 +7,7 @@ __all__ = ['METHODS', 'FIELDS', 'TEXTS', 'PACKAGES', 'FORMAT', 'COLUMNS', 'COLOU
            'paired', 'ece', 'class_accuracy', 'portable', 'row', 'Record', 'record', 'save_results', 'load_results',
            'Table', 'table', 'Comparison', 'compare', 'load_any', 'example_batch', 'latency', 'peak_memory', 'energy',
            'grade', 'measure', 'measured_row', 'bench', 'pareto', 'plot_tradeoff', 'tradeoff', 'plot_seeds',
-           'plot_confusion', 'combine', 'to_markdown']
+           'plot_confusion', 'combine', 'warning', 'rarer_warning', 'to_markdown']
 
 # %% ../nbs/05b_report.ipynb #9730b3ff
 import hashlib, io, json, math, os, platform, re, shlex, subprocess, sys, textwrap, time
@@ -1158,13 +1158,56 @@ def _in_short(rows):
     if t is None or small is None: return []
     return [f"**In short:** {small['name']} has {small['accuracy']:.1f} % right in {_mega('bytes_on_disk')(small)} MB, {t['name']} {t['accuracy']:.1f} % in {_mega('bytes_on_disk')(t)} MB.", '']
 
+# %% ../nbs/05b_report.ipynb #f00e5e01
+_ADVICE = dict(
+    student=("is below its baseline", "try more epochs, a higher rate, more data or another teacher"),
+    artifact=("is below its model", "train longer, or keep its embeddings in int8 (embeddings = 'int8')"),
+    teacher=("is below its student", "train the teacher longer or take a better one"))
+
+def warning(
+    kind:str,     # 'student', 'artifact' or 'teacher'
+    low,          # the row of the model that is too low
+    high,         # the row that it should not be below
+    p:float=None, # of McNemar's test, where there is one
+)->str:           # one line
+    "What is below what by more than chance, and what to try"
+    what,advice = _ADVICE[kind]
+    sure = '' if p is None else f", McNemar p {_p(p)}"
+    a,b = (f"{m['name']} ({m['accuracy']:.1f} %)" for m in (low, high))
+    return f"Warning: {a} {what}, {b}, on {low['split']} (n={low['n']:,}{sure}): {advice}."
+
+def _p(p): return f'= {p:.2g}' if p>=.001 else '< 0.001'
+
+def _rarer(r):
+    "How a trimmed model does on rarer words, in a line"
+    on = f"With words that the training texts lack ({r['split']}, {r['metric']})"
+    whole = f"with its whole vocabulary {r['whole']:.1f}"
+    return f"{on}: {r['student']} {r['trimmed']:.1f}, {whole}; on the texts as they are {r['plain']:.1f}."
+
+def rarer_warning(
+    found:dict, # of a record's `rarer_words`
+)->str|None:    # one line, if trimming costs more than chance
+    "What a trimmed vocabulary costs on other words, and what to try"
+    if found['p'] is None or found['p']>=.05 or found['trimmed']>=found['whole']: return None
+    cut,whole = (f"{found[k]:.1f} %" for k in ('trimmed','whole'))
+    sure = f"({found['split']}, n={found['n']:,}, McNemar p {_p(found['p'])})"
+    advice = f"keep more tokens ({found['stage']}.common or {found['stage']}.vocab)"
+    what = f"{found['student']} has {cut} right on rarer words, {whole} with its whole vocabulary"
+    return f"Warning: {what} {sure}: {advice}."
+
+def _kept_tokens(record):
+    training = record.config.get('training') or {}
+    kept = {stage:t['tokens'] for stage,t in training.items() if 'tokens' in t}
+    return [f"- {stage}: {few:,} of {of:,} tokens kept." for stage,(few,of) in kept.items()]
+
 # %% ../nbs/05b_report.ipynb #ae8c2e1e
 def to_markdown(
     record,           # from `record`, `load_results` or `combine`
     title:str=None,   # None: the recipe's name
 )->str:               # the text of a `report.md`
     "A record as a page to read"
-    out = [f"# {title or record.config.get('name') or 'Results'}", '', *_made(record), '']
+    head = f"# {title or record.config.get('name') or 'Results'}"
+    out = [head, '', *_made(record), *_kept_tokens(record), '']
     groups = {}
     for r in record.rows: groups.setdefault((r.task, r.split), []).append(r)
     for (task,split),rows in groups.items():
@@ -1173,5 +1216,6 @@ def to_markdown(
         for t in (_class_table(rows), _against_table(rows), _paired_table(told)):
             if t: out += [t._repr_markdown_(), '']
         out += [_heard_as_one(e) for e in record.data.get('ensembles') or () if e['split']==split and e['stage'] in {r.name for r in rows}]
+    out += [f'- {_rarer(r)}' for r in record.data.get('rarer_words') or ()]
     out += [f'- {n}' for n in record.data.get('notes') or ()]
     return '\n'.join(out).rstrip()+'\n'

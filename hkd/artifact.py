@@ -113,7 +113,8 @@ def _codings(model, embeddings):
         layer,(where,_,what) = layers.get(k.rpartition('.')[0]), k.rpartition('.')
         if not t.is_floating_point(): return 'int'
         if what=='weight' and isinstance(layer, nn.Embedding): return embeddings
-        if what=='weight' and isinstance(layer, nn.Linear) and pretrained(where) and 'pooler' not in where: return 'nf4'
+        inside = pretrained(where) and 'pooler' not in where
+        if what=='weight' and isinstance(layer, nn.Linear) and inside: return 'nf4'
         if isinstance(layer, nn.modules.batchnorm._BatchNorm): return 'float'
         if t.dim()>1 and t.numel()>=_SMALL: return 'int8'
         return 'half' if _fits_half(t.float()) else 'float'
@@ -378,10 +379,10 @@ def _write_onnx(model, examples, folder):
     axes = {k:{0:'batch'}|({1:'length'} if x.dim()==2 else {}) for k,x in examples[0].items()}
     with warnings.catch_warnings(), _no_log():
         warnings.simplefilter('ignore')    # of tracing, which the check below answers, and of an exporter that is old but ten times faster
-        try:
-            torch.onnx.export(_Logits(model, names).eval(), tuple(examples[0].values()), str(folder/'model.onnx'), dynamo=False, opset_version=17,
-                              input_names=names, output_names=['logits'], dynamic_axes=axes|dict(logits={0:'batch'}))
-        except Exception as e: raise _no_onnx(model, e) from None   # a family's own code fails in its own ways
+        inputs,how = tuple(examples[0].values()), dict(dynamo=False, opset_version=17, input_names=names, output_names=['logits'])
+        try: torch.onnx.export(_Logits(model, names).eval(), inputs, str(folder/'model.onnx'), **how,
+                               dynamic_axes=axes|dict(logits={0:'batch'}))
+        except Exception as e: raise _no_onnx(model, e) from None   # a family's code fails in its own ways
         ort.quantization.quantize_dynamic(folder/'model.onnx', folder/'model-int8.onnx', op_types_to_quantize=['MatMul','Gemm','Gather'], per_channel=True, reduce_range=True,
                                           weight_type=ort.quantization.QuantType.QInt8, extra_options=dict(MatMulConstBOnly=True))
 
@@ -394,7 +395,8 @@ def _no_log():
     "Without the warnings of other libraries"
     was = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    quiet = getattr(torch._C, '_jit_set_onnx_log_enabled', lambda on: None)   # else a graph that can't be written is printed whole
+    # else a graph that can't be written is printed whole
+    quiet = getattr(torch._C, '_jit_set_onnx_log_enabled', lambda on: None)
     quiet(False)
     try: yield
     finally: logging.disable(was)

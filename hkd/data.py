@@ -40,7 +40,7 @@ class Task:
     splits:dict               # split name -> Dataset with `id`, the input columns and `label`
     augment:dict=field(default_factory=dict)  # settings of `augment`, images only
     seed:int=0                # the augmentation's seed
-    left_out:dict=field(default_factory=dict) # split -> rows whose content stands in another split, and which it therefore lacks
+    left_out:dict=field(default_factory=dict) # split -> how many rows it lacks, as another split has their content
 
     @property
     def is_regression(self): return self.labels is None
@@ -61,8 +61,8 @@ class Task:
 
     def __repr__(self):
         what = 'regression' if self.is_regression else ', '.join(self.labels)
-        without = lambda s: f' ({self.left_out[s]:,} left out: in another split too)' if self.left_out.get(s) else ''
-        sizes = ', '.join(f'{s} {len(ds):,}{without(s)}' for s,ds in self.splits.items())
+        lost = {s:f' ({n:,} left out: in another split too)' for s,n in self.left_out.items()}
+        sizes = ', '.join(f"{s} {len(ds):,}{lost.get(s, '')}" for s,ds in self.splits.items())
         return f"{self.name} ({self.modality}: {what}; {self.metric}) {sizes}"
 
 # %% ../nbs/00_data.ipynb #d7baa945
@@ -299,12 +299,14 @@ def _delimited(path, tab):
     with open(path, encoding='utf-8-sig', newline='') as f: rows = [l.rstrip('\r\n').split('\t') for l in f] if tab else list(csv.reader(f, strict=True))
     header,*rows = _filled(rows, [''] if tab else [])
     for i,r in rows:
-        if len(r)!=len(header[1]): raise ValueError(f"line {i} has {len(r)} fields, the header {len(header[1])}" + (_QUOTES if tab and _quoted(rows) else ''))
+        if len(r)!=len(header[1]):
+            hint = _QUOTES if tab and _quoted(rows) else ''
+            raise ValueError(f"line {i} has {len(r)} fields, the header {len(header[1])}{hint}")
     if tab and _quoted(rows): warnings.warn(f"{path}: fields in quotation marks are read as written{_QUOTES}")
     return pd.DataFrame([r for _,r in rows], columns=header[1], dtype=object)
 
 def _filled(rows, blank): # (line, fields) of each row
-    "Rows without the lines that have nothing on them; between the rows of a single column such a line is an empty value"
+    "Rows without empty lines; between the rows of a single column such a line is an empty value"
     rows = [(i,r) for i,r in enumerate(rows, 1)]
     while rows and rows[-1][1]==blank: rows.pop()
     while rows and rows[0][1]==blank: rows.pop(0)
@@ -396,9 +398,10 @@ def _is_int(s): return re.fullmatch(r'[+-]?[0-9]{1,300}', s) is not None
 
 def _check_one_label(values, where):
     "Refuse rows with several labels: a list, or ids with commas between them"
-    several = lambda v: isinstance(v, (list, tuple, set, dict, np.ndarray)) or isinstance(v, str) and re.fullmatch(r'\[[^\]]*\]', v.strip())
-    commas = lambda v: isinstance(v, str) and re.fullmatch(r'\s*\d+(\s*,\s*\d+)+\s*', v)
-    odd = next((i for i,v in enumerate(values) if several(v)), None)
+    written = lambda v, form: isinstance(v, str) and re.fullmatch(form, v.strip())
+    commas = lambda v: written(v, r'\d+(\s*,\s*\d+)+')
+    lists = (list, tuple, set, dict, np.ndarray)
+    odd = next((i for i,v in enumerate(values) if isinstance(v, lists) or written(v, r'\[[^\]]*\]')), None)
     if odd is None and all(isinstance(v, str) and (commas(v) or _is_int(v.strip())) for v in values):
         odd = next((i for i,v in enumerate(values) if commas(v)), None)
     if odd is not None:
@@ -530,12 +533,13 @@ def _frame_parts(frames, columns, label): # split -> (where it is from, DataFram
         parts[s] = (_texts(df, cols, where), df[label].tolist(), str(where))
     return cols, parts
 
-def _table_parts(files, columns, label): return _frame_parts({s:(f, read_table(f)) for s,f in files.items()}, columns, label)
+def _table_parts(files, columns, label):
+    return _frame_parts({s:(f, read_table(f)) for s,f in files.items()}, columns, label)
 
 # %% ../nbs/00_data.ipynb #83d33c77
 def _unread(folder, splits):
     "Files and folders in an image folder that no class has"
-    beside = [d for d in _subfolders(folder) if d not in splits.values()] if folder not in splits.values() else []
+    beside = [] if folder in splits.values() else [d for d in _subfolders(folder) if d not in splits.values()]
     loose = [f for d in splits.values() for f in _images_in(d)]
     inside = [p for d in splits.values() for c in _subfolders(d) for p in sorted(c.iterdir())
               if not p.name.startswith('.') and p.suffix.lower() not in IMAGES]
@@ -544,7 +548,8 @@ def _unread(folder, splits):
 def _image_parts(folder):
     splits = {_split_name(d.name):d for d in _subfolders(folder) if _split_name(d.name) in SPLITS} or {'train':folder}
     if left := _unread(folder, splits):
-        warnings.warn(f"{folder}: left out {_listed([p.relative_to(folder) for p in left], 3)}, since images are read "
+        left = [p.relative_to(folder) for p in left]
+        warnings.warn(f"{folder}: left out {_listed(left, 3)}, since images are read "
                       f"from CLASS/IMAGE, as {', '.join(IMAGES)}; move or convert them")
     found = {s:{c.name:_images_in(c) for c in _subfolders(d)} for s,d in splits.items()}
     for s,classes in found.items():
@@ -565,7 +570,8 @@ def _label_column(features, name):
     "The column of labels: one with a usual name, else the only one with class names; None: there is neither"
     if usual := next((c for n in LABEL_NAMES for c in features if c.lower()==n), None): return usual
     classes = [c for c,f in features.items() if hasattr(f, 'names')]
-    if len(classes)>1: raise ValueError(f"{name}: {_listed(classes)} all hold classes; say which with label= (--label)")
+    if len(classes)>1:
+        raise ValueError(f"{name}: {_listed(classes)} all hold classes; say which with label= (--label)")
     return classes[0] if classes else None
 
 def _hub_parts(dd, name, columns, label):
@@ -577,7 +583,9 @@ def _hub_parts(dd, name, columns, label):
     for s,ds in dd.items():
         where,s = f'{name} [{s}]', _split_name(s)
         if image:
-            if (lab := label) not in ds.column_names: raise ValueError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; say which with label= (--label)")
+            if (lab := label) not in ds.column_names:
+                raise ValueError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; "
+                                 "say which with label= (--label)")
             with _no_bars(): ds = ds.cast_column(image, ImageFeature(decode=False))
             cols = ('image',)
             parts[s] = (dict(image=ds[image][:]), _named(ds, lab), where)
@@ -596,8 +604,8 @@ def _from_hub(name, config):
 
 # %% ../nbs/00_data.ipynb #2a34ee41
 def load_task(
-    source,            # a known name, 'demo-text', 'demo-image', a folder, a file, a hub name 'owner/data[:config]', a Task,
-                       # a DatasetDict, a Dataset, a DataFrame, or a dict of these by split
+    source,            # a known name, 'demo-text', 'demo-image', a folder, a file, a hub name 'owner/data[:config]';
+                       # a Task, a DatasetDict, a Dataset, a DataFrame, or a dict of these by split
     columns=None,      # input columns of a table (one or two); None: found
     label:str=None,    # label column; None: found
     labels:list=None,  # label names in order; None: found
@@ -641,7 +649,8 @@ def _class_folders(path):
 def _load_dict(dd, name, label, given, common):
     known = _settings(name, given)
     if any(isinstance(d, pd.DataFrame) for d in dd.values()):
-        known['columns'],parts = _frame_parts({_split_name(s):(f'{name} [{s}]', d) for s,d in dd.items()}, known.get('columns'), label)
+        frames = {_split_name(s):(f'{name} [{s}]', d) for s,d in dd.items()}
+        known['columns'],parts = _frame_parts(frames, known.get('columns'), label)
         return make_task(name, 'text', parts=parts, **known, **common)
     cols,parts,names,modality = _hub_parts(dd, name, known.get('columns'), label)
     if known.get('labels') is None and known.get('metric') not in REGRESSION: known['labels'] = names

@@ -34,8 +34,8 @@ from transformers.utils import logging as hf_logging
 
 # %% ../nbs/00a_models.ipynb #422afdaf
 # whatever transformers raises for a checkpoint it can't build: a family's own code fails in its own ways
-_causes = (OSError, ValueError, LookupError, RecursionError, ImportError, AttributeError, TypeError, AssertionError, RuntimeError, SafetensorError,
-           StrictDataclassError)
+_causes = (OSError, ValueError, LookupError, RecursionError, ImportError, AttributeError, TypeError, AssertionError,
+           RuntimeError, SafetensorError, StrictDataclassError)
 
 def _explain(
     name:str,    # what was being loaded
@@ -140,7 +140,8 @@ def position_limit(
     "How many tokens a model has positions for"
     ends = ('position_embeddings', 'position_embedding', 'embed_positions', 'wpe')
     tables = [m for k, m in model.named_modules() if isinstance(m, nn.Embedding) and k.endswith(ends)]
-    limits = [m.num_embeddings - (getattr(m, 'offset', 0) if m.padding_idx is None else m.padding_idx + 1) for m in tables]
+    unused = lambda m: getattr(m, 'offset', 0) if m.padding_idx is None else m.padding_idx + 1
+    limits = [m.num_embeddings - unused(m) for m in tables]
     stated = getattr(model.config, 'max_position_embeddings', None)
     return min([*limits, stated] if isinstance(stated, int) and stated > 0 else limits, default=None)
 
@@ -150,14 +151,16 @@ def _called(model): return getattr(model.config, '_name_or_path', '') or type(mo
 def _check_fast(name, tokenizer):
     "Refuse a tokenizer that is written in Python: nothing here can hash, trim or pack it"
     if isinstance(tokenizer, PreTrainedTokenizerBase) and not tokenizer.is_fast:
-        raise ValueError(f"{name}: {type(tokenizer).__name__} is a Python tokenizer, and hkd needs a fast one; "
+        kind = type(tokenizer).__name__
+        raise ValueError(f"{name}: {kind} is a Python tokenizer, and hkd needs a fast one; "
                          "choose a model with a tokenizer.json")
 
 def _limited(model, processor):
     "The processor, or a copy of a tokenizer that cuts texts where the model's positions end"
     if modality_of(model.config) == 'image': return processor
     _check_fast(_called(model), processor)
-    if not (limit := position_limit(model)) or limit >= getattr(processor, 'model_max_length', 0): return processor
+    limit = position_limit(model)
+    if not limit or limit >= getattr(processor, 'model_max_length', 0): return processor
     processor = copy.deepcopy(processor)
     processor.model_max_length = limit
     return processor
@@ -202,18 +205,24 @@ def encoder_layers(
 )->tuple[str, nn.ModuleList]: # where it is, and the stack itself
     "The stack of equal layers that is a model's encoder"
     n = getattr(encoder_config(model.config), 'num_hidden_layers', None)
-    stacks = [(k, s) for k, s in model.named_modules() if isinstance(s, nn.ModuleList) and len(s) == n and _equal(s)]
+    lists = [(k, s) for k, s in model.named_modules() if isinstance(s, nn.ModuleList)]
+    stacks = [(k, s) for k, s in lists if len(s) == n and _equal(s)]
     stacks = [(k, s) for k, s in stacks if not any(k.startswith(f'{o}.') for o, _ in stacks)]
     if len(stacks) != 1:
-        raise ValueError(f"{type(model).__name__} has {'no' if not stacks else 'more than one'} stack of equal layers, so none can be left out: "
+        found = 'more than one' if stacks else 'no'
+        raise ValueError(f"{type(model).__name__} has {found} stack of equal layers, so none can be left out: "
                          "make a smaller student with model_from_config")
     return stacks[0]
 
-def encoder_config(config): # the part of a config that counts layers, widths and heads: CLIP and SigLIP keep it apart
+def encoder_config(config):
+    "The part of a config that counts layers, widths and heads: CLIP and SigLIP keep it apart"
+    if hasattr(config, 'num_hidden_layers'): return config
     parts = [getattr(config, k, None) for k in ('vision_config', 'text_config')]
-    return config if hasattr(config, 'num_hidden_layers') else next((c for c in parts if c is not None), config)
+    return next((c for c in parts if c is not None), config)
 
-def _equal(stack): return len({(type(l), tuple((k, tuple(p.shape)) for k, p in l.named_parameters())) for l in stack}) == 1
+def _equal(stack):
+    shapes = lambda layer: tuple((k, tuple(p.shape)) for k, p in layer.named_parameters())
+    return len({(type(layer), shapes(layer)) for layer in stack}) == 1
 
 # %% ../nbs/00a_models.ipynb #54b959f5
 def copy_model(
@@ -283,7 +292,6 @@ def _new_head(model, n, seed=0):
     "Start the outputs anew, for n classes, in place; every weight that does not depend on n stays"
     fresh = _with_labels(model, n)
     owners = dict.fromkeys(k.rpartition('.')[0] for k in label_parameters(model))
-    if not owners: raise ValueError(f"{type(model).__name__} has no head of its own that follows the number of classes; choose another model")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for name in owners:
@@ -308,11 +316,12 @@ def set_labels(
         raise ValueError(f"Task {task.name!r} needs a model for {task.modality}, but {_called(model)} is one for {m}")
     if problem := head_problem(model, task):
         if not reset_head: raise ValueError(f"{_called(model)}: {problem}; {_cure(model, task)}")
-        if not getattr(model, 'new_head', False): warnings.warn(f"{_called(model)}: {problem}; a new head replaces it")
+        if not getattr(model, 'new_head', False):
+            warnings.warn(f"{_called(model)}: {problem}; a new head replaces it")
         _new_head(model, task.num_labels, seed)
     names = task.labels or ['LABEL_0']
     if _unnamed(names) and model.config.num_labels == len(names) and not getattr(model, 'new_head', False):
-        names = label_names(model.config)                   # a table with 0 and 1: the head knows what they mean
+        names = label_names(model.config)    # a table with 0 and 1: the head knows what they mean
     model.config.id2label = dict(enumerate(names))
     model.config.label2id = {l: i for i, l in model.config.id2label.items()}
     model.config.problem_type = 'regression' if task.is_regression else 'single_label_classification'
@@ -333,8 +342,10 @@ def reorder_labels(
     "The same classifier with its outputs in the task's order"
     labels = [str(l) for l in labels]
     if task.is_regression or sorted(labels) != sorted(task.labels):
-        raise ValueError(f"labels {_few(labels)}: task {task.name!r} has {_few(task.labels or ['a number'])}; name each class once")
-    if model.config.num_labels != len(labels): raise ValueError(f"{_called(model)} has {model.config.num_labels} outputs, and {len(labels)} labels are named")
+        ours = _few(task.labels or ['a number'])
+        raise ValueError(f"labels {_few(labels)}: task {task.name!r} has {ours}; name each class once")
+    if (n := model.config.num_labels) != len(labels):
+        raise ValueError(f"{_called(model)} has {n} outputs, and {len(labels)} labels are named; name one for each")
     order = torch.tensor([labels.index(l) for l in task.labels])
     new = copy_model(model)
     with torch.no_grad():
@@ -354,10 +365,13 @@ def _check_weights(name, model, info):
     body = [k for k in missing if pretrained(k) and 'pooler' not in k]
     if body: raise ValueError(f"{name} lacks {len(body)} weights of its backbone, such as {body[0]}: the checkpoint is incomplete")
     if extra := _extra_layer(model, info['unexpected_keys']):
-        raise ValueError(f"{name}: its weights have a layer {extra} that config.json does not count; correct num_hidden_layers")
+        raise ValueError(f"{name}: its weights have a layer {extra} that config.json does not count; "
+                         "correct num_hidden_layers")
     head = [k for k in missing if not pretrained(k)]
     if head and type(model).__name__ in (model.config.architectures or []): raise ValueError(f"{name} says it is a {type(model).__name__}, but lacks {head[0]}")
-    if not label_parameters(model): raise ValueError(f"{name}: {type(model).__name__} has no head that follows the number of classes; choose another model")
+    if not label_parameters(model):
+        raise ValueError(f"{name}: {type(model).__name__} has no head that follows the number of classes; "
+                         "choose another model")
     return bool(head)
 
 def _extra_layer(model, unexpected):
@@ -373,7 +387,9 @@ def _check_fit(name, model, processor):
     if modality_of(model.config) == 'text':
         rows = model.get_input_embeddings().weight.shape[0]
         if len(processor) > rows: raise ValueError(f"{name}: the tokenizer has {len(processor)} tokens, the model {rows} embeddings: they don't belong together")
-    elif (n := _side(model.config)) and _positions(model) and (side := image_size_of(processor)) != n and not _takes(model, side):
+        return
+    n, side = _side(model.config), image_size_of(processor)
+    if n and n != side and _positions(model) and not _takes(model, side):
         raise ValueError(f"{name}: the model takes images of {n} pixels, its processor makes {side}: "
                          f"set image_size={side} (--image-size {side}) or change the processor")
 
@@ -387,6 +403,10 @@ def vision_config(config): # the part of a config that describes images: CLIP an
 def _side(config): # of the images a model was built for, in pixels; None where its config has no such number
     n = getattr(vision_config(config), 'image_size', None)
     return n if isinstance(n, int) else None
+
+def _patch(config): # side of a patch in pixels; None where there are none
+    side = getattr(vision_config(config), 'patch_size', None)
+    return side if isinstance(side, int) else None
 
 def _positions(model): # parameters that embed the places of patches
     tables = ('embeddings.position_embeddings', 'embeddings.position_embedding.weight')
@@ -605,14 +625,16 @@ def resize_positions(
     size:int,              # side of the new images, in pixels
 )->PreTrainedModel:        # a copy that takes them
     "The same ViT for images of another size"
-    keys, patch, was = _positions(model), getattr(vision_config(model.config), 'patch_size', None), _side(model.config)
+    keys, patch, was = _positions(model), _patch(model.config), _side(model.config)
     processor = resize_processor(processor_of(model), size)
     if not keys and size > 0 and _takes(model, size):               # a CNN or a Swin has no table
         resized = copy_model(model)
         resized.processor = processor
         return resized
-    if len(keys) != 1 or not isinstance(patch, int): raise ValueError(f"image_size={size}: {type(model).__name__} reads images of {was} pixels only; leave it out")
-    if size < patch or size % patch: raise ValueError(f"image_size={size}: it must be a multiple of the patch size, {patch}")
+    if len(keys) != 1 or not patch:
+        raise ValueError(f"image_size={size}: {type(model).__name__} reads images of {was} pixels only; leave it out")
+    if size < patch or size % patch:
+        raise ValueError(f"image_size={size}: it must be a multiple of the patch size, {patch}")
     config, state = copy.deepcopy(model.config), copy.deepcopy(model.state_dict())
     vision_config(config).image_size = size
     table = state[keys[0]]
@@ -624,24 +646,25 @@ def resize_positions(
     return resized
 
 def _interpolated(model, key, old, new, size):
-    "A table of old x old places as one of new x new, by the model's own rule (DINOv2 with registers smooths, others don't)"
+    "A table of old x old places as one of new x new, by the model's own rule: DINOv2 with registers smooths"
     table = model.get_parameter(key)
     table = table[None] if table.dim() == 2 else table
     first = table.shape[1] - old*old                                     # class tokens, which have no place
     owner = model.get_submodule(key.removesuffix('.weight').rpartition('.')[0])
     if hasattr(owner, 'interpolate_pos_encoding'):
-        with torch.no_grad(): return owner.interpolate_pos_encoding(table.new_zeros(1, first + new*new, table.shape[-1]), size, size)
+        patches = table.new_zeros(1, first + new*new, table.shape[-1])
+        with torch.no_grad(): return owner.interpolate_pos_encoding(patches, size, size)
     grid = table[:, first:].unflatten(1, (old, old)).permute(0, 3, 1, 2)
-    grid = nn.functional.interpolate(grid, size=(new, new), mode='bicubic', align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
-    return torch.cat([table[:, :first], grid], 1)
+    grid = nn.functional.interpolate(grid, size=(new, new), mode='bicubic', align_corners=False)
+    return torch.cat([table[:, :first], grid.permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
 def fixed_size(
     model:PreTrainedModel, # left as it is, with its `processor`
 )->PreTrainedModel:        # the same model, or a copy that never interpolates its positions
-    "A model for images of the size that its processor makes and no other: the same logits, and a graph that ONNX can hold"
-    keys, side = _positions(model), modality_of(model.config) == 'image' and image_size_of(model.processor)
-    if len(keys) != 1 or not isinstance(getattr(vision_config(model.config), 'patch_size', None), int): return model
-    fixed = resize_positions(model, side)
+    "A model for images of the size that its processor makes: the same logits, and a graph that ONNX can hold"
+    keys = _positions(model) if modality_of(model.config) == 'image' else []
+    if len(keys) != 1 or not _patch(model.config): return model
+    fixed = resize_positions(model, image_size_of(model.processor))
     table = fixed.get_parameter(keys[0])
     owner = fixed.get_submodule(keys[0].removesuffix('.weight').rpartition('.')[0])
     owner.interpolate_pos_encoding = lambda *args, **kw: table if table.dim() == 3 else table[None]
@@ -912,12 +935,14 @@ def count_parameters(
     except (NotImplementedError, AttributeError): words = set()          # a convolutional network has none
     n, pretrained = dict(embeddings=0, layers=0, head=0), in_backbone(model)
     for k, p in model.named_parameters():
-        where = 'embeddings' if id(p) in words or '.embeddings.' in k else 'head' if 'pooler' in k or not pretrained(k) else 'layers'
+        if id(p) in words or '.embeddings.' in k: where = 'embeddings'
+        else: where = 'head' if 'pooler' in k or not pretrained(k) else 'layers'
         n[where] += p.numel()
     return n | {'total': sum(n.values())}
 
 # %% ../nbs/00a_models.ipynb #359019a6
-_passing = {'hkd_max_length', '_name_or_path', 'transformers_version', 'architectures', 'dtype', 'torch_dtype', 'problem_type', 'use_cache', 'output_attentions',
+_passing = {'hkd_max_length', '_name_or_path', 'transformers_version', 'architectures', 'dtype', 'torch_dtype',
+            'problem_type', 'use_cache', 'output_attentions',
             'output_hidden_states', 'return_dict', 'num_labels', '_attn_implementation', 'gradient_checkpointing'}
 
 def _essentials(config):

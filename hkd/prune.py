@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from .data import Collator, Task, load_task, prepare
 from .kd_losses import check_loss_args
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
-from .models import class_for, copy_model, encoder_config, encoder_layers, in_backbone, layer_linears, processor_of
+from .models import class_for, copy_model, encoder_config, encoder_layers, in_backbone, layer_linears
+from .models import processor_of
 from .training import DEFAULTS, Trained, _device, _extra, _length, _load, _to, _train, evaluate
 from transformers import TrainerCallback
 
@@ -31,7 +32,9 @@ def prunable(
     spared = lambda k: any(part.startswith('embedding') or part=='pooler' for part in k.split('.'))
     kinds = nn.Linear, nn.modules.conv._ConvNd
     found = {k:m for k,m in model.named_modules() if pretrained(k) and isinstance(m, kinds) and not spared(k)}
-    if not found: raise ValueError(f"{type(model).__name__} has no ordinary Linear or convolution in its backbone" + (": merge its adapters first" if hasattr(model, 'peft_config') else ", so nothing of it can be pruned"))
+    if not found:
+        why = ": merge its adapters first" if hasattr(model, 'peft_config') else ", so nothing of it can be pruned"
+        raise ValueError(f"{type(model).__name__} has no ordinary Linear or convolution in its backbone{why}")
     return found
 
 # %% ../nbs/05_prune.ipynb #af87f052

@@ -17,7 +17,8 @@ from fastcore.basics import listify
 from .data import load_task
 from .kd_losses import check_loss_args
 from .masks import attach_mask
-from .models import backbone_names, copy_model, in_backbone, set_labels   # before bitsandbytes, whose hint about kernels it silences
+# before bitsandbytes, whose hint about kernels it silences
+from .models import backbone_names, copy_model, in_backbone, set_labels
 from .training import Trained, _extra, _load, _name, _train, default_lr, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model
@@ -37,7 +38,8 @@ def lora_targets(
 )->list:   # names such as 'bert.encoder.layer.0.attention.self.query'
     "The encoder's Linears"
     pretrained = in_backbone(model)
-    ours = lambda m: isinstance(m, nn.Linear) and not isinstance(m, nn.modules.linear.NonDynamicallyQuantizableLinear)
+    inner = nn.modules.linear.NonDynamicallyQuantizableLinear   # MultiheadAttention reads its weight by itself
+    ours = lambda m: isinstance(m, nn.Linear) and not isinstance(m, inner)
     names = [k for k,m in model.named_modules() if ours(m) and pretrained(k) and 'pooler' not in k]
     if not names: raise ValueError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
     return names
@@ -171,7 +173,8 @@ def add_lora(
 
 def _head(model): # names of the modules that are no part of the encoder and have weights
     pretrained = in_backbone(model)
-    return [k for k,m in model.named_children() if not pretrained(k) and next(m.parameters(), None) is not None]
+    children = [k for k,m in model.named_children() if next(m.parameters(), None) is not None]
+    return [k for k in children if not pretrained(k)]
 
 def _choose(names, targets):
     fits = lambda k, t: k==t or k.endswith(f'.{t}')

@@ -186,16 +186,17 @@ def label_order(
     z,      # logits (examples, classes)
     y,      # labels (examples,)
     labels, # label names, in the task's order
-)->list|None: # the names in the order of the outputs; None: the outputs are in the task's order, as far as can be seen
-    "Recognize permuted outputs: another assignment of outputs to classes that fits far better than the task's"
-    p,half = z.argmax(-1), np.random.default_rng(0).random(len(y))<.5   # found on one half, tested on the other
+)->list|None: # the names in the order of the outputs; None: no order fits better than the task's
+    "Recognize permuted outputs: the order that fits one half of the examples best, tested on the other half"
+    p,half = z.argmax(-1), np.random.default_rng(0).random(len(y))<.5
     own,other = p[half]==y[half], _best_order(p[~half], y[~half], len(labels))[p[half]]==y[half]
     wins,losses = int((other & ~own).sum()), int((own & ~other).sum())
     if wins<=losses or binomtest(wins, wins+losses).pvalue>1e-3: return None
     return [labels[c] for c in _best_order(p, y, len(labels))]
 
 def _best_order(p, y, n): # output -> the class that it fits best, one each
-    share = np.stack([np.bincount(p[y==c], minlength=n)/max(1, (y==c).sum()) for c in range(n)])   # class, output
+    count = lambda c: np.bincount(p[y==c], minlength=n)/max(1, (y==c).sum())
+    share = np.stack([count(c) for c in range(n)])   # class, output
     return linear_sum_assignment(share + 1e-9*np.eye(n), maximize=True)[1].argsort()
 
 def check_teacher(
@@ -204,7 +205,7 @@ def check_teacher(
     max_length:int=None, # tokens a text is cut to, see `predict_logits`
     bf16:bool=False,    # see `predict_logits`
 ):
-    "Raise a clear error for a teacher with other labels or label order, a broken one, or one that knows nothing"
+    "Raise a clear error for a teacher with other labels or label order, a broken one, or one at chance"
     if problem := head_problem(teacher, task): raise ValueError(f"teacher {_name(teacher)}: {problem}; fine-tune it on {task.name} first")
     z = np.asarray(teacher_logits(teacher, task, 'select', max_length=max_length, bf16=bf16))
     y = np.asarray(task.splits['select']['label'])
@@ -364,7 +365,9 @@ class Inside:
         try: out = model(**inputs, output_hidden_states='hidden' in self.needs)
         finally:
             for h in hooks: h.remove()
-        return out, Features(out.hidden_states[1:] if 'hidden' in self.needs else None, tuple(zip(*[iter(kept)]*3)) or None, getattr(encoder_config(self.model.config), 'num_attention_heads', None))
+        hidden = out.hidden_states[1:] if 'hidden' in self.needs else None
+        heads = getattr(encoder_config(self.model.config), 'num_attention_heads', None)
+        return out, Features(hidden, tuple(zip(*[iter(kept)]*3)) or None, heads)
 
 # %% ../nbs/01b_training.ipynb #4d733836
 def _check_same_inputs(student, teacher, intermediate, layers):
@@ -549,11 +552,12 @@ def training_arguments(
     check_fields(given, known)
     if given.get('label_smoothing_factor'): raise ValueError(f"label_smoothing_factor={given['label_smoothing_factor']}: labels are not smoothed here, since a smoothed teacher teaches less; leave it out")
     if given.get('dataloader_persistent_workers'):
-        raise ValueError("dataloader_persistent_workers=True: such workers would show every epoch the same order and view; leave it out")
+        raise ValueError("dataloader_persistent_workers=True: such workers repeat the first epoch's order and view; "
+                         "leave it out")
     if task.is_regression and (given.get('bf16') or given.get('fp16')):
-        warnings.warn("16 bits round the predicted numbers while training, by up to 0.4 %: leave bf16 and fp16 out for large targets")
+        warnings.warn("bf16 and fp16 round the numbers of a regression by up to 0.4 %: leave them out for large targets")
     args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}', 'bf16':has_bf16() and not task.is_regression,
-            'label_names':['labels'],   # a DeiT with a distillation token has no `labels` in its forward, where Trainer looks for them
+            'label_names':['labels'],   # Trainer looks for them in `forward`, and a DeiT with two tokens has none there
             'use_cpu':not torch.accelerator.is_available(), 'disable_tqdm':not shows_bars(), **given}
     check_numbers(args)
     args |= _fitting(given, n, model)
@@ -736,7 +740,8 @@ def _read_run(file):
 def _answers(teacher, task, extra, views, max_length, bf16):
     "The teacher's answers for the train split and the transfer set, in every view"
     sources = ['train'] + ([extra] if extra is not None else [])
-    return Answers([[teacher_logits(teacher, task, s, v, max_length, bf16) for s in sources] for v in (range(views) if views else [None])])
+    shown = range(views) if views else [None]
+    return Answers([[teacher_logits(teacher, task, s, v, max_length, bf16) for s in sources] for v in shown])
 
 def _train_set(model, task, extra, views, max_length):
     parts = [prepare(task, s, processor_of(model), max_length, 0 if views else None, keep=True) for s in (['train'] if extra is None else ['train', extra])]
@@ -891,7 +896,10 @@ def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=1
     with _main_first(): folder = _Folder(output_dir, *_run_key(model, task, key, kd, extra, 0 if task.modality=='text' else views, max_length, training_args, callbacks))
     if folder.finished: return folder.load(task)
     views = 0 if task.modality=='text' else min(views, _epochs(args, n))
-    with _main_first(): answers,combine = _teaching(teacher, task, extra, views, max_length, args.device, bool((training_args or {}).get('bf16'))) if teacher is not None else (None,None)
+    answers,combine,bf16 = None, None, bool((training_args or {}).get('bf16'))
+    with _main_first():
+        if teacher is not None:
+            answers,combine = _teaching(teacher, task, extra, views, max_length, args.device, bf16)
     data = _train_set(model, task, extra, views, max_length)
     with folder.work() as work:
         named = dict(run_name=folder.path.name) if output_dir else {}   # for trackers
@@ -967,7 +975,8 @@ def with_labels(
 ):               # a model that answers in the task's order
     "A teacher whose outputs stand in another order, made to fit the task"
     if hasattr(teacher, 'teachers') or isinstance(teacher, (list,tuple)):
-        raise ValueError("teacher_labels names the classes of one teacher; give each member of an ensemble to with_labels first")
+        raise ValueError("teacher_labels names the classes of one teacher; give each member of an ensemble "
+                         "to with_labels first")
     return reorder_labels(_load(teacher, None), labels, load_task(task))
 
 # %% ../nbs/01b_training.ipynb #953611f6
@@ -987,7 +996,7 @@ def distill(
     views:int=4,           # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,    # tokens a text is cut to
     image_size:int=None,   # load the student for images of this side, in pixels; None: as its checkpoint
-    teacher_labels:list=None, # the task's class names in the order of the teacher's outputs; None: the task's own order
+    teacher_labels:list=None, # class names in the order of the teacher's outputs; None: the task's order
     **training_args,       # any field of `TrainingArguments`; with bf16=True the teacher runs in bfloat16 too
 )->Trained:
     "Train a student on labels and on a teacher's answers"
@@ -1007,10 +1016,12 @@ def predict(
     "What a model makes of new inputs"
     if isinstance(inputs, (str, bytes, Path)): raise ValueError(f"inputs={str(inputs)[:40]!r}: give a list, of one if there is one")
     if model.config.problem_type=='multi_label_classification':
-        raise ValueError(f"{_name(model)}: its head gives several labels at once, which hkd does not support; take a model with one label")
+        raise ValueError(f"{_name(model)}: its head gives several labels at once, which hkd does not support; "
+                         "take a model with one label")
     processor,out = processor_of(model), []
     text = hasattr(processor, 'tokenize')
-    cut = dict(padding=True, truncation=True, max_length=max_length or input_length(model), return_tensors='pt') if text else {}
+    cut = dict(padding=True, truncation=True, return_tensors='pt')
+    if text: cut['max_length'] = max_length or input_length(model)
     with _evaluating(model):
         for b in range(0, len(inputs), batch_size):
             part = inputs[b:b+batch_size]

@@ -52,13 +52,18 @@ def _token_ids(tok, texts):
 
 # %% ../nbs/00e_light.ipynb #79221c67
 _TEXTS = ['a fine film', 'Z', '', 'word '*1000, "It's 3.5 \u20ac, na\u00efve \u4f60\u597d \U0001f600\t[SEP] <s> [MASK]", '\u0130stanbul']
-_PAIRS = [('a fine film', 'dull'), ('word '*700, 'another '*700), ('', 'x')]
+
+def _pairs(limit):
+    "Pairs of which one must be cut, by little: tokenizers keeps every way to cut both"
+    long = 'word '*(limit+20)
+    return [('a fine film', 'dull'), (long, long), ('', 'x')]
 
 def _same_texts(tokenizer, max_length, settings):
     "Are texts split as transformers splits them, token for token?"
     tok = _tokenizer(settings)
     cut = dict(padding=True, truncation=True, max_length=max_length, return_tensors='np')
-    for texts in ([_TEXTS], [_TEXTS[:1]], list(map(list, zip(*_PAIRS)))):
+    pairs = _pairs(min(max_length or tokenizer.model_max_length, 512))
+    for texts in ([_TEXTS], [_TEXTS[:1]], list(map(list, zip(*pairs)))):
         ours = _token_ids(tok, texts[0] if len(texts)==1 else list(zip(*texts)))
         theirs = tokenizer(*texts, **cut)
         if any(not np.array_equal(ours[k], theirs[k]) for k in ours if k in theirs): return False

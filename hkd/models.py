@@ -385,7 +385,9 @@ def _extra_layer(model, unexpected):
 def _check_fit(name, model, processor):
     "Refuse a tokenizer or image size that the embeddings don't cover"
     if modality_of(model.config) == 'text':
-        rows = model.get_input_embeddings().weight.shape[0]
+        try: rows = model.get_input_embeddings().weight.shape[0]
+        except (NotImplementedError, AttributeError):
+            raise ValueError(f"{name}: {type(model).__name__} has no table of word embeddings; choose a model that has one") from None
         if len(processor) > rows: raise ValueError(f"{name}: the tokenizer has {len(processor)} tokens, the model {rows} embeddings: they don't belong together")
         return
     n, side = _side(model.config), image_size_of(processor)
@@ -572,7 +574,10 @@ def pick_layers(
 def _set_depth(config, ids):
     "Tell a config, in place, that these of its layers are left"
     config = encoder_config(config)
-    config.num_hidden_layers = len(ids)
+    try: config.num_hidden_layers = len(ids)
+    except (NotImplementedError, AttributeError):
+        raise ValueError(f"a {config.model_type} config does not count its layers by a number, so none can be left out; "
+                         "make a smaller student with model_from_config") from None
     if kinds := getattr(config, 'layer_types', None): config.layer_types = [kinds[i] for i in ids if i < len(kinds)]
     if stages := getattr(config, 'stage_names', None):                    # BEiT and DINOv2 also list their layers by name
         config.stage_names = stages[:1] + [f'stage{i+1}' for i in range(len(ids))]

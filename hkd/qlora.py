@@ -39,8 +39,10 @@ def lora_targets(
     "The encoder's Linears"
     pretrained = in_backbone(model)
     inner = nn.modules.linear.NonDynamicallyQuantizableLinear   # MultiheadAttention reads its weight by itself
-    ours = lambda m: isinstance(m, nn.Linear) and not isinstance(m, inner)
-    names = [k for k,m in model.named_modules() if ours(m) and pretrained(k) and 'pooler' not in k]
+    plain = lambda m: isinstance(m, bnb.nn.Linear4bit) or isinstance(m, nn.Linear) and type(m).forward is nn.Linear.forward
+    # LayoutLMv3 and Mamba read these weights without a call of the layer
+    spared = lambda k: any(part in k for part in ('pooler', 'rel_pos', 'dt_proj'))
+    names = [k for k,m in model.named_modules() if plain(m) and not isinstance(m, inner) and pretrained(k) and not spared(k)]
     if not names: raise ValueError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
     return names
 

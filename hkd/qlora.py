@@ -7,7 +7,7 @@ __all__ = ['nf4_levels', 'lora_targets', 'unpack', 'NF4Linear', 'quantize_nf4', 
            'qlora', 'Int8Linear', 'quantize_int8', 'logical_parameters', 'bytes_by_part']
 
 # %% ../nbs/04_qlora.ipynb #7f5b3a0a
-import copy, warnings
+import copy, re, warnings
 from dataclasses import dataclass
 
 import torch
@@ -38,13 +38,17 @@ def lora_targets(
 )->list:   # names such as 'bert.encoder.layer.0.attention.self.query'
     "The encoder's Linears"
     pretrained = in_backbone(model)
-    inner = nn.modules.linear.NonDynamicallyQuantizableLinear   # MultiheadAttention reads its weight by itself
-    plain = lambda m: isinstance(m, bnb.nn.Linear4bit) or isinstance(m, nn.Linear) and type(m).forward is nn.Linear.forward
-    # LayoutLMv3 and Mamba read these weights without a call of the layer
-    spared = lambda k: any(part in k for part in ('pooler', 'rel_pos', 'dt_proj'))
-    names = [k for k,m in model.named_modules() if plain(m) and not isinstance(m, inner) and pretrained(k) and not spared(k)]
+    names = [k for k,m in model.named_modules() if _is_called(m) and pretrained(k) and not _READ.search(k)]
     if not names: raise ValueError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
     return names
+
+_READ = re.compile('pooler|rel_pos|dt_proj')   # LayoutLMv3 and Mamba read the weights of the last two without a call
+
+def _is_called(m):
+    "A Linear that its layer calls; MultiheadAttention reads the weight of its own kind"
+    if isinstance(m, bnb.nn.Linear4bit): return True
+    plain = isinstance(m, nn.Linear) and type(m).forward is nn.Linear.forward
+    return plain and not isinstance(m, nn.modules.linear.NonDynamicallyQuantizableLinear)
 
 # %% ../nbs/04_qlora.ipynb #bcc07c3d
 def unpack(

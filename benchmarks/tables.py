@@ -1,10 +1,8 @@
-"""Do the automatic epochs and learning rate come near the best of a small grid, and what does trimming the vocabulary cost on other texts?
-`python benchmarks/tables.py`, into nbs/results/tables.json
+"""Do the automatic epochs and learning rate come near the best of a small grid? `python benchmarks/tables.py`, into nbs/results/tables.json
 
 Tables of 200 to 60,000 rows are drawn from three data sets. A teacher (MiniLM, six layers) is trained on 3,000 rows with the defaults. A student of
 three of its layers is distilled from it on 200, 600 and 3,000 of these rows with the defaults, with those of hkd before they were automatic, and at
-each point of the grid; on 60,000 rows it is trained on labels only, to save time. Reported is the accuracy on the data set's own validation split. The students of SST-2 are then trimmed in several ways, and compared with themselves on 5,000 sentences of
-film reviews (imdb_unlabelled). Every finished training is a line of runs/tables/done.jsonl, so a stopped benchmark goes on where it was.
+each point of the grid; on 60,000 rows it is trained on labels only, to save time. Reported is the accuracy on the data set's own validation split. Every finished training is a line of runs/tables/done.jsonl, so a stopped benchmark goes on where it was.
 Data and models are found as hkd finds them (`$HKD_DATA`, `$HKD_MODELS`).
 """
 import csv, json, os, statistics, sys, time, warnings
@@ -86,9 +84,8 @@ def one(data, n, name, make, seed, task, teacher):
     student = student_from_teacher(load_model(MODEL, task, reset_head=True, seed=seed), LAYERS)
     given = make(len(task.splits['train']), student)
     rate = given.get('learning_rate') or default_lr(student)
-    place = WORK/f'student-{data}-{n}' if name == 'default' and seed == 0 else None   # to be trimmed later
     start = time.process_time()
-    common = dict(max_length=MAX_LENGTH, output_dir=place, seed=seed, disable_tqdm=True, **given)
+    common = dict(max_length=MAX_LENGTH, seed=seed, disable_tqdm=True, **given)
     done = distill(student, teacher.model, task, **common) if teacher else finetune(student, task, **common)
     return dict(data=data, rows=n, setting=name, seed=seed, accuracy=done.metrics['validation']['accuracy'], steps=done.steps, lr=rate,
                 seconds=done.seconds, cpu_seconds=time.process_time()-start, teacher=teacher and teacher.metrics['validation']['accuracy'], n=done.metrics['validation']['n'])
@@ -110,36 +107,6 @@ def train_all(sizes, names):
             with open(file, 'a') as f: f.write(json.dumps(row)+'\n')
             say(f"{data}, {n:,} rows, {name}, seed {seed}: {row['accuracy']:.1f} % after {row['steps']} steps at {row['lr']:.1e}, {row['seconds']:.0f} s")
     return lines(file)
-
-# Trimming
-
-def film_reviews(n=5000):
-    "Sentences from elsewhere, none of them in SST-2"
-    import gzip
-    from hkd.data import data_dir
-    with gzip.open(data_dir()/'imdb_unlabelled/sentences.txt.gz', 'rt', encoding='utf-8') as f: return [next(f).strip() for _ in range(n)]
-
-def trims():
-    "A line a way of trimming: tokens kept, and in how many film reviews the trimmed student answers as the untrimmed one; and of its accuracy"
-    import numpy as np
-    from hkd.data import load_task
-    from hkd.models import load_model, trim_vocab
-    from hkd.training import predict, predict_logits
-    out, reviews = [], film_reviews()
-    for n in (n for n in (600, 60_000) if (WORK/f'student-sst2-{n}').is_dir()):
-        task = load_task(table_of('sst2', n))
-        texts, y = task.splits['train']['text'][:], np.asarray(task.splits['validation']['label'])
-        student = load_model(WORK/f'student-sst2-{n}', task)
-        answers = lambda m: [a['label'] for a in predict(m, reviews)]
-        whole = answers(student)
-        ways = {'the tokens of its texts': dict(common=0), 'the 9,700 most used of them': dict(common=0, size=9700), 'default: and the 10,000 commonest': {}}
-        for way, kw in ways.items():
-            small, tok = trim_vocab(student, student.processor, texts, verbose=False, **kw)
-            right = predict_logits(small, task, 'validation', max_length=MAX_LENGTH).argmax(1) == y
-            same = [a == b for a, b in zip(answers(small), whole)]
-            out.append(dict(rows=n, way=way, tokens=len(tok), of=len(student.processor), reviews=len(reviews), agreement=100*statistics.mean(same), accuracy=100*float(right.mean())))
-            say(f"{n:,} rows, {way}: {len(tok):,} tokens, the same answer to {out[-1]['agreement']:.1f} % of the reviews")
-    return out
 
 # The record
 
@@ -167,8 +134,8 @@ def main(words):
     WORK.mkdir(parents=True, exist_ok=True)
     if words and words != ['record']: return train_all(sizes, names)
     made = {k: record([], 'python benchmarks/tables.py').data[k] for k in ('command', 'commit', 'dirty', 'versions', 'hardware')}   # of the code as it starts
-    rows, cuts = lines(WORK/'done.jsonl') if words else train_all(sizes, names), trims()
+    rows = lines(WORK/'done.jsonl') if words else train_all(sizes, names)
     config = dict(model=MODEL, layers=LAYERS, max_length=MAX_LENGTH, grid=GRID, large_grid=LARGE_GRID, before=BEFORE, emotions=EMOTIONS)
-    write_whole(OUT, json.dumps(made | dict(config=config, seconds=sum(r['seconds'] for r in rows), tables=summary(rows), trims=cuts, runs=rows), indent=1)+'\n')
+    write_whole(OUT, json.dumps(made | dict(config=config, seconds=sum(r['seconds'] for r in rows), tables=summary(rows), runs=rows), indent=1)+'\n')
 
 if __name__ == '__main__': main(sys.argv[1:])

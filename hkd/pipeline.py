@@ -441,10 +441,8 @@ def _trimmed_student(recipe, trim):
 
 def _with_rarer_words(task, split, model):
     ds = task.splits[split]
-    for c in task.columns:
-        texts = with_rarer_words(task.splits[split][c][:], _train_texts(task), model)
-        ds = ds.remove_columns(c).add_column(c, texts)
-    return ds
+    texts = {c:with_rarer_words(ds[c][:], _train_texts(task), model) for c in task.columns}
+    return type(ds).from_dict({**ds[:], **texts}, features=ds.features)
 
 # %% ../nbs/05d_pipeline.ipynb #a36bbd1d
 def results(

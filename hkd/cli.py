@@ -492,7 +492,9 @@ def evaluate_command(
     model:Model, task:TaskArg,
     split:Annotated[str, Option(help="train, select, validation or test; left out: validation, or test where there is none.", show_default=False)]=None,
     engine:Engine=None,
-    max_length:Length=128, columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
+    max_length:Annotated[int, Option(help="Tokens a text is cut to; left out: as the model was trained.", min=4,
+                                     show_default=False)]=None,
+    columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
 ):
     "Measure a model or an artifact on one split of a task, with a 95 % interval."
     if split: files.check_split(split)

@@ -413,11 +413,14 @@ def class_names(values, where)->list: # label names in order
     "The classes of a train split, whole numbers in numerical and names in alphabetical order"
     _check_one_label(values, where)
     seen = set(map(_plain, values)) - {''}
-    if len(seen)<=1000 and all(map(_is_int, seen)): return sorted(seen, key=lambda s: (int(s), s))
-    if all(_number(v)==_number(v) for v in seen):
-        raise ValueError(f"{where}: labels such as {_brief(next(v for v in sorted(seen) if not _is_int(v)))} are no classes; for regression say metric='pearson'")
-    if len(seen)>1000 or len(seen)>max(20, len(values)/2): raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; say which column with label= (--label)")
-    return sorted(seen)
+    odd = next((v for v in sorted(seen) if not _is_int(v)), None)
+    if odd is not None and all(_number(v)==_number(v) for v in seen):
+        raise ValueError(f"{where}: labels such as {_brief(odd)} are no classes; for regression say metric='pearson'")
+    if len(seen)>max(20, len(values)/2):
+        cure = "say metric='pearson', or" if odd is None else "say"
+        raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; "
+                         f"{cure} which column with label= (--label)")
+    return sorted(seen) if odd is not None else sorted(seen, key=lambda s: (int(s), s))
 
 def encode_labels(
     values,       # labels as written

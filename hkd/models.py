@@ -176,6 +176,8 @@ def load_processor(
         with _naming(f"The image processor of {name}"): return AutoImageProcessor.from_pretrained(path, backend='pil', trust_remote_code=False)
     with _naming(f"The tokenizer of {name}"): tok = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     _check_fast(name, tok)
+    if tok.pad_token is None: tok.pad_token = tok.eos_token   # a GPT has none
+    if tok.pad_token is None: raise ValueError(f"{name}: its tokenizer has neither padding nor end token; set pad_token in it")
     if len(tok) <= len(set(tok.all_special_ids)): raise ValueError(f"{name} has no tokenizer files: copy tokenizer.json into it")
     return tok
 
@@ -467,6 +469,8 @@ def load_model(
         _new_head(model, task.num_labels, seed)
     if task is not None: set_labels(model, task, reset_head or model.new_head, seed)
     model.processor = _limited(model, processor)
+    if modality_of(config) == 'text' and model.config.pad_token_id is None:   # a GPT can't tell texts from padding then
+        model.config.pad_token_id = model.processor.pad_token_id
     _mend_batchnorm(model)
     if image_size: model = resize_positions(model, image_size)
     _check_fit(name, model, model.processor)

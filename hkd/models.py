@@ -238,7 +238,8 @@ def copy_model(
 
 # %% ../nbs/00a_models.ipynb #6b8c3509
 def label_names(config): # a model's config -> its label names, in order
-    return [config.id2label[i] for i in range(config.num_labels)]
+    names = config.id2label or {}                      # a PVT has none
+    return [names.get(i, f'LABEL_{i}') for i in range(config.num_labels)]
 
 def head_problem(
     model:PreTrainedModel, # a classifier
@@ -469,8 +470,8 @@ def load_model(
         _new_head(model, task.num_labels, seed)
     if task is not None: set_labels(model, task, reset_head or model.new_head, seed)
     model.processor = _limited(model, processor)
-    if modality_of(config) == 'text' and model.config.pad_token_id is None:   # a GPT can't tell texts from padding then
-        model.config.pad_token_id = model.processor.pad_token_id
+    if getattr(model.config, 'pad_token_id', 0) is None:      # a GPT can't tell texts from padding then
+        model.config.pad_token_id = getattr(model.processor, 'pad_token_id', None)
     _mend_batchnorm(model)
     if image_size: model = resize_positions(model, image_size)
     _check_fit(name, model, model.processor)

@@ -37,9 +37,10 @@ OTHERS = {   # what a family asks for besides; None: a field that it has and doe
     'swin': dict(embed_dim=32, depths=[1, 1], num_heads=[2, 4], patch_size=4, window_size=4),
     'swinv2': dict(embed_dim=32, depths=[1, 1], num_heads=[2, 4], patch_size=4, window_size=4),
     'hiera': dict(embed_dim=32, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8], image_size=[64, 64]),
-    'convnext': dict(hidden_sizes=[16, 16, 32, 32], depths=[1, 1, 1, 1]),
-    'convnextv2': dict(hidden_sizes=[16, 16, 32, 32], depths=[1, 1, 1, 1])}
-SIDE = {'hiera': 64, 'levit': 224, 'cvt': 64, 'mobilenet_v1': 32}   # image sides other than 32
+    'convnext': dict(hidden_sizes=[16, 16, 16, 32], depths=[1, 1, 1, 1]),
+    'convnextv2': dict(hidden_sizes=[16, 16, 16, 32], depths=[1, 1, 1, 1])}
+AS_IS = {'convnext', 'convnextv2', 'efficientnet', 'levit', 'mobilevitv2', 'pvt'}   # their numbers hang together
+SIDE = {'hiera': 64, 'levit': 224, 'cvt': 64, 'efficientnet': 64, 'mobilevitv2': 64, 'pvt': 224}   # other than 32
 
 IDS = dict(pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, unk_token_id=1, decoder_start_token_id=2)
 
@@ -48,7 +49,7 @@ def small_fields(config, side):
     number = lambda k: isinstance(getattr(config, k, None), int) and not isinstance(getattr(config, k), bool)
     out = {k: v for k, v in dict(SIZES, pooler_hidden_size=32).items() if number(k)}
     if number('image_size'): out['image_size'] = side
-    if number('vocab_size'): out['vocab_size'] = len(demo_tokenizer())
+    if number('vocab_size'): out['vocab_size'] = len(demo_tokenizer())+8   # some tokenizers add their own
     out |= {k: v for k, v in IDS.items() if hasattr(config, k)}
     out |= {k: 0. for k in ('hidden_dropout_prob', 'drop_path_rate', 'dropout', 'attention_dropout') if isinstance(getattr(config, k, None), float)}
     if getattr(config, 'layer_types', None): out['layer_types'] = config.layer_types[:2]
@@ -58,7 +59,7 @@ def small_fields(config, side):
 def tiny_config(kind):
     "A small config of a model type"
     cls = CONFIG_MAPPING[kind]
-    fields = small_fields(cls(), SIDE.get(kind, 32)) | OTHERS.get(kind, {})
+    fields = ({} if kind in AS_IS else small_fields(cls(), SIDE.get(kind, 32))) | OTHERS.get(kind, {})
     return cls(**{k: v for k, v in fields.items() if v is not None}, architectures=[])
 
 # --- what is tried ---

@@ -451,7 +451,7 @@ RECIPES = {r.name:r for r in (
     hybrid('vit-prune-first', prune_first=True, about='the same with the zeros before QLoRA', **_VIT),
     ladder('bert-ladder', **{k:_BERT[k] for k in ('task','teacher','first','kd')}, rungs=_BERT_RUNGS, about='BERT-base, medium, small and mini: straight, successive and multi-agent KD'),
     ladder('vit-ladder', **{k:_VIT[k] for k in ('task','teacher','first','kd')}, rungs=_VIT_RUNGS, about='12, 9, 6 and 3 layers of ViT-base on Beans: the same'),
-    hybrid('demo-text', 'demo-text', first=dict(lr=1e-3, epochs=12., more=_PLAIN), longer=dict(epochs=14.),
+    hybrid('demo-text', 'demo-text', first=dict(lr=1e-3, epochs=5., more=_PLAIN), longer=dict(epochs=14.),
            cut=dict(layers=1), about='tiny models on sentences made on the spot, offline', **_DEMO),
     hybrid('demo-image', 'demo-image', first=dict(lr=1e-3, epochs=9., more=_PLAIN), longer=dict(epochs=24.),
            cut={}, about='tiny models on drawn leaves, offline', **_DEMO))}

@@ -2,7 +2,8 @@
 
 Tables of 200 to 60,000 rows are drawn from three data sets. A teacher (MiniLM, six layers) is trained on 3,000 rows with the defaults. A student of
 three of its layers is distilled from it on 200, 600 and 3,000 of these rows with the defaults, with those of hkd before they were automatic, and at
-each point of the grid; on 60,000 rows it is trained on labels only, to save time. Reported is the accuracy on the data set's own validation split. Every finished training is a line of runs/tables/done.jsonl, so a stopped benchmark goes on where it was.
+each point of the grid; on 60,000 rows it is trained on labels only, to save time. Reported is the accuracy on the data set's own validation split. Every finished training is a line of runs/tables/done.jsonl, so a stopped benchmark resumes; what the record
+holds is not trained again, on another machine either.
 Data and models are found as hkd finds them (`$HKD_DATA`, `$HKD_MODELS`).
 """
 import csv, json, os, statistics, sys, time, warnings
@@ -92,12 +93,18 @@ def one(data, n, name, make, seed, task, teacher):
 
 def lines(file): return [json.loads(l) for l in file.read_text().splitlines()] if file.is_file() else []
 
+def done():
+    "The trainings of the record and of this folder, each once; with the record another machine can go on"
+    recorded = json.loads(OUT.read_text())['runs'] if OUT.is_file() else []
+    key = lambda r: (r['data'], r['rows'], r['setting'], r['seed'])
+    return list({key(r): r for r in [*recorded, *lines(WORK/'done.jsonl')]}.values())
+
 def train_all(sizes, names):
     "Every training that isn't done yet, of some sizes and data sets, seed after seed"
     from hkd.data import load_task
     file = WORK/'done.jsonl'
     for seed, n, data in ((s, n, d) for s in range(3) for n in sizes for d in names if n in SIZES[d] and s in SEEDS[n]):
-        have = {(r['data'], r['rows'], r['setting'], r['seed']) for r in lines(file)}
+        have = {(r['data'], r['rows'], r['setting'], r['seed']) for r in done()}
         todo = {name: make for name, make in settings(data, n).items() if (data, n, name, seed) not in have}
         if not todo: continue
         task = load_task(table_of(data, n))
@@ -106,7 +113,7 @@ def train_all(sizes, names):
             row = one(data, n, name, make, seed, task, teacher)
             with open(file, 'a') as f: f.write(json.dumps(row)+'\n')
             say(f"{data}, {n:,} rows, {name}, seed {seed}: {row['accuracy']:.1f} % after {row['steps']} steps at {row['lr']:.1e}, {row['seconds']:.0f} s")
-    return lines(file)
+    return done()
 
 # The record
 
@@ -134,7 +141,7 @@ def main(words):
     WORK.mkdir(parents=True, exist_ok=True)
     if words and words != ['record']: return train_all(sizes, names)
     made = {k: record([], 'python benchmarks/tables.py').data[k] for k in ('command', 'commit', 'dirty', 'versions', 'hardware')}   # of the code as it starts
-    rows = lines(WORK/'done.jsonl') if words else train_all(sizes, names)
+    rows = done() if words else train_all(sizes, names)
     config = dict(model=MODEL, layers=LAYERS, max_length=MAX_LENGTH, grid=GRID, large_grid=LARGE_GRID, before=BEFORE, emotions=EMOTIONS)
     write_whole(OUT, json.dumps(made | dict(config=config, seconds=sum(r['seconds'] for r in rows), tables=summary(rows), runs=rows), indent=1)+'\n')
 

@@ -387,7 +387,7 @@ def _write_onnx(model, examples, folder):
                                           weight_type=ort.quantization.QuantType.QInt8, extra_options=dict(MatMulConstBOnly=True))
 
 def _no_onnx(model, e):
-    why = ' '.join(str(e).split())[:60]
+    why = re.sub(r'(/[\w.-]+)+/', '', ' '.join(str(e).split()))[:60]   # of a path only the file's name
     return ValueError(f"{type(model).__name__} can't be written as ONNX ({why}); use the engine 'torch'")
 
 @contextmanager

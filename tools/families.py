@@ -161,7 +161,8 @@ def types(): return [('text', k, n) for k, n in TEXT_TYPES.items()] + [('image',
 
 def rows(wanted=()):
     "A row for each model type, or for those wanted"
-    warnings.simplefilter('ignore'); transformers.logging.set_verbosity_error(); logging.disable(logging.WARNING)
+    warnings.simplefilter('ignore'); logging.disable(logging.WARNING)
+    transformers.logging.set_verbosity_error(); transformers.logging.disable_progress_bar()
     tasks = {m: few(demo_task(m)) for m in ('text', 'image')}
     for modality, kind, names in types():
         if not wanted or kind in wanted: yield row(kind, names, modality, tasks[modality])

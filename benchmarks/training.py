@@ -159,12 +159,12 @@ def boxed(w, m, tmp, rows, bf16=False):
 
 def ours(w, m, tmp, teacher=True, cold=False, off=()):
     "hkd's own `distill` and `finetune`, without the check of the teacher, whose head is new, and without final metrics; `off` names what hkd is to do without"
-    kw = dict(num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=LR, eval_strategy='no', save_strategy='no', logging_steps=500, disable_tqdm=True)
+    kw = dict(num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=LR, bf16=BF16, eval_strategy='no', save_strategy='no', logging_steps=500, disable_tqdm=True)   # bf16 for the teacher too
     used, spent = training._used_rows, 0
     if cold:
         shutil.rmtree(training.cache_dir(), ignore_errors=True)
         begin = time.perf_counter()
-        training.teacher_logits(w.teacher, w.task, max_length=LENGTH)   # with tokenising, hashing and writing
+        training.teacher_logits(w.teacher, w.task, max_length=LENGTH, bf16=BF16)   # with tokenising, hashing and writing
         spent = time.perf_counter()-begin
     # A few examples use few words: the student keeps those of the whole task, as in a run on all of it.
     plain = {name: lambda *_: nullcontext() for name in ('_used_rows', '_plain_attention') if name in off}

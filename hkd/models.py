@@ -324,7 +324,7 @@ def set_labels(
         _new_head(model, task.num_labels, seed)
     names = task.labels or ['LABEL_0']
     if _unnamed(names) and model.config.num_labels == len(names) and not getattr(model, 'new_head', False):
-        names = label_names(model.config)    # a table with 0 and 1: the head knows what they mean
+        names = label_names(model.config)    # a table with 0 and 1: the head has names for them
     model.config.id2label = dict(enumerate(names))
     model.config.label2id = {l: i for i, l in model.config.id2label.items()}
     model.config.problem_type = 'regression' if task.is_regression else 'single_label_classification'

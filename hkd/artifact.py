@@ -7,7 +7,7 @@ __all__ = ['LEVELS', 'encode', 'decode', 'compress', 'drift', 'save_compressed',
            'export_onnx']
 
 # %% ../nbs/05a_artifact.ipynb #1fa8574c
-import hashlib, json, logging, math, os, shutil, tempfile, warnings, zlib
+import hashlib, json, logging, math, os, re, shutil, tempfile, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean

@@ -1,7 +1,7 @@
 """Every check that `make test` runs: `python tools/check.py [NAME...]` (no name: all; see `--list`)
 
 Each function marked `@check` is one check; it raises `Failed` with what to mend. Each notebook counts as one more."""
-import ast, base64, hashlib, itertools, json, multiprocessing, os, re, resource, shutil, subprocess, sys
+import ast, base64, builtins, hashlib, itertools, json, multiprocessing, os, re, resource, shutil, subprocess, sys
 import tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -259,6 +259,24 @@ def imported(code):
     "Modules that a new process has after some Python code"
     out = sh(PY, '-c', f'import sys\n{code}\nprint("imported:", *sys.modules)')
     return set(out.rpartition('imported:')[2].split())
+
+def undefined(tree):
+    "Names that a module reads and nothing in it defines, with their lines"
+    nodes, found = list(ast.walk(tree)), {*dir(builtins), '__file__', '__name__'}
+    for n in nodes:
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): found.add(n.name)
+        elif isinstance(n, ast.arg): found.add(n.arg)
+        elif isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load): found.add(n.id)
+        elif isinstance(n, (ast.Import, ast.ImportFrom)): found |= {(a.asname or a.name).split('.')[0] for a in n.names}
+        elif isinstance(n, ast.ExceptHandler) and n.name: found.add(n.name)
+    return [(n.id, n.lineno) for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id not in found]
+
+@check
+def names_are_defined():
+    "No module reads a name that it neither defines nor imports, such as a library whose import was moved away"
+    assert undefined(ast.parse('import os\ndef f(x): return re.sub(x, os.sep)')) == [('re', 2)]
+    bad = [f'{rel(f)}:{line}: {name}' for f in sorted(LIB.glob('*.py')) for name,line in undefined(ast.parse(f.read_text(encoding='utf-8')))]
+    if bad: raise Failed('\n'.join(bad))
 
 @check
 def import_is_light():

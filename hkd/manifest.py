@@ -134,8 +134,8 @@ def _blobs(root): # where the hub's cache keeps what a snapshot links to
     return root.parent.parent/'blobs' if root.parent.name=='snapshots' else root
 
 # %% ../nbs/00d_manifest.ipynb #575e7e36m
+_WIDTHS = re.compile('size|channel|dim|width')   # also in names such as block_size
 _COUNTS = re.compile('layer|depth|block|stage|repeat|coefficient|multiplier')   # what a model is made many of
-_BLOCKS = re.compile('block_size')                                              # a size, and no count
 _PLACES = re.compile('position|length|window')                                  # may be many without a table
 _SIZES = re.compile('size|dim|embed|head|channel|width|hidden|rank|vocab|label|expert|state')
 
@@ -145,7 +145,7 @@ def _check_config(f, tensors):
     _need(isinstance(raw, dict), f, "is no config")
     longest = max(2**16, *(n for e in tensors.values() for n in (1, *e['shape'])))
     many = max(2**10, len(tensors))
-    bounds = (_BLOCKS, longest), (_COUNTS, many), (_PLACES, max(2**20, longest)), (_SIZES, longest)
+    bounds = (_WIDTHS, longest), (_COUNTS, many), (_PLACES, max(2**20, longest)), (_SIZES, longest)
     def walk(x, key):
         if isinstance(x, dict):
             for k,v in x.items():

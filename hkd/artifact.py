@@ -395,11 +395,12 @@ def _no_log():
     "Without the warnings of other libraries"
     was = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    # else a graph that can't be written is printed whole
-    quiet = getattr(torch._C, '_jit_set_onnx_log_enabled', lambda on: None)
-    quiet(False)
+    printing = torch._C._jit_onnx_log   # it prints the whole graph that can't be written
+    torch._C._jit_onnx_log = lambda *_: None
     try: yield
-    finally: logging.disable(was)
+    finally:
+        logging.disable(was)
+        torch._C._jit_onnx_log = printing
 
 class OnnxModel(nn.Module):
     "An ONNX file that is called like a transformers classifier; for use, not for training"

@@ -379,7 +379,8 @@ def _write_onnx(model, examples, folder):
     axes = {k:{0:'batch'}|({1:'length'} if x.dim()==2 else {}) for k,x in examples[0].items()}
     with warnings.catch_warnings(), _no_log():
         warnings.simplefilter('ignore')    # of tracing, which the check below answers, and of an exporter that is old but ten times faster
-        inputs,how = tuple(examples[0].values()), dict(dynamo=False, opset_version=17, input_names=names, output_names=['logits'])
+        inputs = tuple(examples[0].values())
+        how = dict(dynamo=False, opset_version=17, input_names=names, output_names=['logits'])
         try: torch.onnx.export(_Logits(model, names).eval(), inputs, str(folder/'model.onnx'), **how,
                                dynamic_axes=axes|dict(logits={0:'batch'}))
         except Exception as e: raise _no_onnx(model, e) from None   # a family's code fails in its own ways

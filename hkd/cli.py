@@ -492,8 +492,8 @@ def evaluate_command(
     model:Model, task:TaskArg,
     split:Annotated[str, Option(help="train, select, validation or test; left out: validation, or test where there is none.", show_default=False)]=None,
     engine:Engine=None,
-    max_length:Annotated[int, Option(help="Tokens a text is cut to; left out: as the model was trained.", min=4,
-                                     show_default=False)]=None,
+    max_length:Annotated[int, Option(help="Tokens a text is cut to; left out: as the model was trained.",
+                                     min=4, show_default=False)]=None,
     columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
 ):
     "Measure a model or an artifact on one split of a task, with a 95 % interval."
@@ -518,7 +518,8 @@ def _lines(p, columns):
             why = getattr(e, 'strerror', None) or e
             raise ValueError(f"{p}: can't be read as text ({why}); save it as UTF-8") from None
         empty = next((i for i,l in enumerate(lines, 1) if not l.strip()), None) if any(lines) else None
-        if empty: raise ValueError(f"{p}, line {empty}: is empty, and each line gets an answer; remove it or fill it in")
+        if empty:
+            raise ValueError(f"{p}, line {empty}: is empty, and each line gets an answer; remove it or fill it in")
         return [l.rstrip('\r') for l in lines if l.strip()]
     from hkd.data import LABEL_NAMES, _texts, find_columns, read_table
     df = read_table(p)

@@ -40,7 +40,7 @@ class Task:
     splits:dict               # split name -> Dataset with `id`, the input columns and `label`
     augment:dict=field(default_factory=dict)  # settings of `augment`, images only
     seed:int=0                # the augmentation's seed
-    left_out:dict=field(default_factory=dict) # split -> how many rows it lacks, as another split has their content
+    left_out:dict=field(default_factory=dict) # split -> rows it lacks, as another split has their content
 
     @property
     def is_regression(self): return self.labels is None
@@ -415,7 +415,8 @@ def class_names(values, where)->list: # label names in order
     seen = set(map(_plain, values)) - {''}
     odd = next((v for v in sorted(seen) if not _is_int(v)), None)
     if odd is not None and all(_number(v)==_number(v) for v in seen):
-        raise ValueError(f"{where}: labels such as {_brief(odd)} are no classes; for regression say metric='pearson'")
+        raise ValueError(f"{where}: labels such as {_brief(odd)} are no classes; "
+                         "for regression say metric='pearson'")
     if len(seen)>max(20, len(values)/2):
         cure = "say metric='pearson', or" if odd is None else "say"
         raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; "
@@ -607,8 +608,8 @@ def _from_hub(name, config):
 
 # %% ../nbs/00_data.ipynb #2a34ee41
 def load_task(
-    source,            # a known name, 'demo-text', 'demo-image', a folder, a file, a hub name 'owner/data[:config]';
-                       # a Task, a DatasetDict, a Dataset, a DataFrame, or a dict of these by split
+    source,            # a known name, 'demo-text', 'demo-image', a folder, a file, a hub name 'owner/data[:config]'
+                       # or a Task, a DatasetDict, a Dataset, a DataFrame, or a dict of these by split
     columns=None,      # input columns of a table (one or two); None: found
     label:str=None,    # label column; None: found
     labels:list=None,  # label names in order; None: found

@@ -177,7 +177,8 @@ def load_processor(
     with _naming(f"The tokenizer of {name}"): tok = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     _check_fast(name, tok)
     if tok.pad_token is None: tok.pad_token = tok.eos_token   # a GPT has none
-    if tok.pad_token is None: raise ValueError(f"{name}: its tokenizer has neither padding nor end token; set pad_token in it")
+    if tok.pad_token is None:
+        raise ValueError(f"{name}: its tokenizer has neither padding nor end token; set pad_token in it")
     if len(tok) <= len(set(tok.all_special_ids)): raise ValueError(f"{name} has no tokenizer files: copy tokenizer.json into it")
     return tok
 
@@ -212,7 +213,8 @@ def encoder_layers(
     stacks = [(k, s) for k, s in stacks if not any(k.startswith(f'{o}.') for o, _ in stacks)]
     if len(stacks) != 1:
         found = 'more than one' if stacks else 'no'
-        raise ValueError(f"{type(model).__name__} has {found} stack of equal layers, so none can be left out: "
+        kind = type(model).__name__
+        raise ValueError(f"{kind} has {found} stack of equal layers, so none can be left out: "
                          "make a smaller student with model_from_config")
     return stacks[0]
 
@@ -348,7 +350,8 @@ def reorder_labels(
         ours = _few(task.labels or ['a number'])
         raise ValueError(f"labels {_few(labels)}: task {task.name!r} has {ours}; name each class once")
     if (n := model.config.num_labels) != len(labels):
-        raise ValueError(f"{_called(model)} has {n} outputs, and {len(labels)} labels are named; name one for each")
+        raise ValueError(f"{_called(model)} has {n} outputs, and {len(labels)} labels are named; "
+                         "name one for each")
     order = torch.tensor([labels.index(l) for l in task.labels])
     new = copy_model(model)
     with torch.no_grad():
@@ -390,7 +393,8 @@ def _check_fit(name, model, processor):
     if modality_of(model.config) == 'text':
         try: rows = model.get_input_embeddings().weight.shape[0]
         except (NotImplementedError, AttributeError):
-            raise ValueError(f"{name}: {type(model).__name__} has no table of word embeddings; choose a model that has one") from None
+            raise ValueError(f"{name}: {type(model).__name__} has no table of word embeddings; "
+                             "choose a model that has one") from None
         if len(processor) > rows: raise ValueError(f"{name}: the tokenizer has {len(processor)} tokens, the model {rows} embeddings: they don't belong together")
         return
     n, side = _side(model.config), image_size_of(processor)
@@ -581,8 +585,8 @@ def _set_depth(config, ids):
     config = encoder_config(config)
     try: config.num_hidden_layers = len(ids)
     except (NotImplementedError, AttributeError):
-        raise ValueError(f"a {config.model_type} config does not count its layers by a number, so none can be left out; "
-                         "make a smaller student with model_from_config") from None
+        raise ValueError(f"a {config.model_type} config does not count its layers by a number, "
+                         "so none can be left out; make a smaller student with model_from_config") from None
     if kinds := getattr(config, 'layer_types', None): config.layer_types = [kinds[i] for i in ids if i < len(kinds)]
     if stages := getattr(config, 'stage_names', None):                    # BEiT and DINOv2 also list their layers by name
         config.stage_names = stages[:1] + [f'stage{i+1}' for i in range(len(ids))]
@@ -642,7 +646,8 @@ def resize_positions(
         resized.processor = processor
         return resized
     if len(keys) != 1 or not patch:
-        raise ValueError(f"image_size={size}: {type(model).__name__} reads images of {was} pixels only; leave it out")
+        raise ValueError(f"image_size={size}: {type(model).__name__} reads images of {was} pixels only; "
+                         "leave it out")
     if size < patch or size % patch:
         raise ValueError(f"image_size={size}: it must be a multiple of the patch size, {patch}")
     config, state = copy.deepcopy(model.config), copy.deepcopy(model.state_dict())

@@ -59,7 +59,8 @@ class Work:
     @property
     def teacher(self):
         found = [self.find(t) for t in teachers(self.stage)]
-        if labels := getattr(self.stage, 'teacher_labels', None): return with_labels(found[0], labels, self.task)
+        labels = getattr(self.stage, 'teacher_labels', None)
+        if labels: return with_labels(found[0], labels, self.task)
         return None if not found else found[0] if len(found)==1 else TeacherEnsemble(found, self.stage.weights)
 
 # %% ../nbs/05d_pipeline.ipynb #ba45ab87

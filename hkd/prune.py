@@ -33,7 +33,8 @@ def prunable(
     kinds = nn.Linear, nn.modules.conv._ConvNd
     found = {k:m for k,m in model.named_modules() if pretrained(k) and isinstance(m, kinds) and not spared(k)}
     if not found:
-        why = ": merge its adapters first" if hasattr(model, 'peft_config') else ", so nothing of it can be pruned"
+        adapted = hasattr(model, 'peft_config')
+        why = ": merge its adapters first" if adapted else ", so nothing of it can be pruned"
         raise ValueError(f"{type(model).__name__} has no ordinary Linear or convolution in its backbone{why}")
     return found
 

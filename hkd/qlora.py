@@ -42,7 +42,7 @@ def lora_targets(
     if not names: raise ValueError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
     return names
 
-_READ = re.compile('pooler|rel_pos|dt_proj')   # LayoutLMv3 and Mamba read the weights of the last two without a call
+_READ = re.compile('pooler|rel_pos|dt_proj')   # LayoutLMv3 and Mamba read the last two without a call
 
 def _is_called(m):
     "A Linear that its layer calls; MultiheadAttention reads the weight of its own kind"

@@ -40,7 +40,7 @@ class Taught(Training):
     "A stage that trains under a teacher, if one is named"
     teacher:str|list[str]|None = None # stages or checkpoints; several are heard as one; None: labels alone
     weights:str|list[float] = 'mean'  # of several teachers, see `TeacherEnsemble`
-    teacher_labels:list[str]|None = None # class names in the order of the teacher's outputs; None: the task's order
+    teacher_labels:list[str]|None = None # class names in the order of the teacher's outputs; None: the task's
     loss:str = 'soft'           # one of `LOGIT_LOSSES`
     alpha:float = .5            # weight of the teacher's answers; 1-alpha is that of the labels
     T:float = 2.                # temperature
@@ -199,7 +199,8 @@ def _check_stage(s, where, r):
     _check_types(s, where)
     if getattr(s, 'transfer', None) and not teachers(s): raise ValueError(f"{where}: transfer = {s.transfer!r} has no labels; name a teacher, who gives them")
     if getattr(s, 'teacher_labels', None) and (len(teachers(s))!=1 or teachers(s)[0] in r):
-        raise ValueError(f"{where}: teacher_labels names the outputs of one checkpoint; give one teacher that no stage trains")
+        raise ValueError(f"{where}: teacher_labels names the outputs of one checkpoint; "
+                         "give one teacher that no stage trains")
     if isinstance(s, Distill) and not teachers(s): raise ValueError(f"{where}: teacher is missing; name a stage or a checkpoint, or make it a finetune")
     if s.name in _named(s): raise ValueError(f"{where} waits for itself; where a folder of this name is meant, write ./{s.name}")
     for n in _named(s):

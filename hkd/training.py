@@ -552,11 +552,13 @@ def training_arguments(
     check_fields(given, known)
     if given.get('label_smoothing_factor'): raise ValueError(f"label_smoothing_factor={given['label_smoothing_factor']}: labels are not smoothed here, since a smoothed teacher teaches less; leave it out")
     if given.get('dataloader_persistent_workers'):
-        raise ValueError("dataloader_persistent_workers=True: such workers repeat the first epoch's order and view; "
-                         "leave it out")
+        raise ValueError("dataloader_persistent_workers=True: such workers repeat the first epoch's order "
+                         "and view; leave it out")
     if task.is_regression and (given.get('bf16') or given.get('fp16')):
-        warnings.warn("bf16 and fp16 round the numbers of a regression by up to 0.4 %: leave them out for large targets")
-    args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}', 'bf16':has_bf16() and not task.is_regression,
+        warnings.warn("bf16 and fp16 round the numbers of a regression by up to 0.4 %: "
+                      "leave them out for large targets")
+    args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}',
+            'bf16':has_bf16() and not task.is_regression,
             'label_names':['labels'],   # Trainer looks for them in `forward`, and a DeiT with two tokens has none there
             'use_cpu':not torch.accelerator.is_available(), 'disable_tqdm':not shows_bars(), **given}
     check_numbers(args)
@@ -1016,8 +1018,8 @@ def predict(
     "What a model makes of new inputs"
     if isinstance(inputs, (str, bytes, Path)): raise ValueError(f"inputs={str(inputs)[:40]!r}: give a list, of one if there is one")
     if model.config.problem_type=='multi_label_classification':
-        raise ValueError(f"{_name(model)}: its head gives several labels at once, which hkd does not support; "
-                         "take a model with one label")
+        raise ValueError(f"{_name(model)}: its head gives several labels at once, which hkd does not "
+                         "support; take a model with one label")
     processor,out = processor_of(model), []
     text = hasattr(processor, 'tokenize')
     cut = dict(padding=True, truncation=True, return_tensors='pt')

@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from . import __version__
-from .files import check_folder_name
+from .files import HKDError, check_folder_name
 from .light import light_settings, onnx_folder
 from .manifest import (BLOCK, GROUP, check_files, find_artifact, is_artifact, read_manifest, stored_parts,
                           _BESIDE, _FORMAT, _MANIFEST, _VERSION, _WEIGHTS, _need, _parse, _sha, _side)
@@ -99,15 +99,15 @@ _SMALL = 4096   # matrices below are not worth a loss
 def _check_float(model):
     "Refuse what isn't a plain float classifier with finite weights"
     name = getattr(model.config, '_name_or_path', '') or type(model).__name__
-    if getattr(model, 'is_quantized', False): raise ValueError(f"{name} is quantised already: give the float model (hkd.qlora.dequantize makes one)")
-    if hasattr(model, 'peft_config'): raise ValueError(f"{name} has adapters: merge them first, with hkd.qlora.merge")
+    if getattr(model, 'is_quantized', False): raise HKDError(f"{name} is quantised already: give the float model (hkd.qlora.dequantize makes one)")
+    if hasattr(model, 'peft_config'): raise HKDError(f"{name} has adapters: merge them first, with hkd.qlora.merge")
     for k,t in model.state_dict().items():
-        if not t.is_floating_point() and (str(t.dtype).removeprefix('torch.') not in _INTS or k.endswith('.weight')): raise ValueError(f"{name}: {k} is {str(t.dtype).removeprefix('torch.')}: give a float model")
-        if t.is_floating_point() and not t.isfinite().all(): raise ValueError(f"{name}: {k} holds infinite numbers or NaN: train the model again")
+        if not t.is_floating_point() and (str(t.dtype).removeprefix('torch.') not in _INTS or k.endswith('.weight')): raise HKDError(f"{name}: {k} is {str(t.dtype).removeprefix('torch.')}: give a float model")
+        if t.is_floating_point() and not t.isfinite().all(): raise HKDError(f"{name}: {k} holds infinite numbers or NaN: train the model again")
 
 def _codings(model, embeddings):
     "Name of each tensor of the state dict -> how it is stored"
-    if embeddings not in ('nf4','int8'): raise ValueError(f"embeddings={embeddings!r}: there are 'nf4' and 'int8'")
+    if embeddings not in ('nf4','int8'): raise HKDError(f"embeddings={embeddings!r}: there are 'nf4' and 'int8'")
     layers,pretrained = dict(model.named_modules()), in_backbone(model)
     def coding(k, t):
         layer,(where,_,what) = layers.get(k.rpartition('.')[0]), k.rpartition('.')
@@ -157,8 +157,8 @@ def _expand(data, n):
     "The n bytes that were squeezed, or an error, never more memory"
     z = zlib.decompressobj()
     try: out = z.decompress(data, n+1)
-    except zlib.error as e: raise ValueError(str(e)) from None
-    if len(out)!=n or not z.eof or z.unused_data: raise ValueError(f"it isn't {n} bytes long")
+    except zlib.error as e: raise HKDError(str(e)) from None
+    if len(out)!=n or not z.eof or z.unused_data: raise HKDError(f"it isn't {n} bytes long")
     return out
 
 # %% ../nbs/05a_artifact.ipynb #56361419
@@ -208,7 +208,7 @@ def _check_target(dir):
     there = sorted(p.name for p in d.iterdir()) if d.exists() else []
     listed = _parse(d).get('files', {}) if is_artifact(d) else {}
     strangers = [n for n in there if n not in {_MANIFEST, *_BESIDE, *(listed if isinstance(listed, dict) else ())}] if listed else there
-    if strangers: raise ValueError(f"{d} holds {strangers[0]}, so it is more than an artifact and is not replaced: choose a new folder")
+    if strangers: raise HKDError(f"{d} holds {strangers[0]}, so it is more than an artifact and is not replaced: choose a new folder")
     return d
 
 # %% ../nbs/05a_artifact.ipynb #f66a4902
@@ -221,7 +221,7 @@ def save_compressed(
     "Write what is shipped, whole or not at all"
     d,processor,plain = _check_target(dir), processor_of(model), _plain(model)
     try: info = json.loads(_json(info or {}))
-    except (TypeError, ValueError) as e: raise ValueError(f"info must be of JSON's types: {e}") from None
+    except (TypeError, ValueError) as e: raise HKDError(f"info must be of JSON's types: {e}") from None
     new = d.parent/f'.{d.name}.new'
     shutil.rmtree(new, ignore_errors=True)
     try:
@@ -262,18 +262,18 @@ def _skeleton(d, said):
     modality_of(config)
     try:
         with torch.device('meta'): empty = _classifier(config).from_config(config)
-    except Exception as e: raise ValueError(f"{d}/config.json describes no model ({type(e).__name__}: {' '.join(str(e).split())[:100]}): copy it again") from None
+    except Exception as e: raise HKDError(f"{d}/config.json describes no model ({type(e).__name__}: {' '.join(str(e).split())[:100]}): copy it again") from None
     _need(type(empty).__name__==said.get('class'), d, f"is a {str(said.get('class'))[:60]} by its manifest, but a {type(empty).__name__} by its config")
     ours = {k:(list(t.shape), str(t.dtype).removeprefix('torch.') if not t.is_floating_point() else None) for k,t in empty.state_dict().items()}
     theirs = {k:(e['shape'], e.get('dtype') if e['coding']=='int' else None) for k,e in said['tensors'].items()}
     bad = sorted(k for k in ours.keys()|theirs.keys() if ours.get(k)!=theirs.get(k))
-    if bad: raise ValueError(f"{d} has weights that don't fit its config: {bad[0][:80]} is {theirs.get(bad[0], ['missing'])[0]} in the manifest, {ours.get(bad[0], ['missing'])[0]} by the config: copy it again")
+    if bad: raise HKDError(f"{d} has weights that don't fit its config: {bad[0][:80]} is {theirs.get(bad[0], ['missing'])[0]} in the manifest, {ours.get(bad[0], ['missing'])[0]} by the config: copy it again")
     return config, type(empty)
 
 def _layout(f, tensors):
     "The weights' file, opened, after a look at the name and length of each part"
     try: file = safe_open(f, framework='pt')
-    except SafetensorError as e: raise ValueError(f"{f} is damaged ({e}): copy it again") from None
+    except SafetensorError as e: raise HKDError(f"{f} is damaged ({e}): copy it again") from None
     lengths = {}
     for k in file.keys():
         s = file.get_slice(k)
@@ -299,7 +299,7 @@ def load_compressed(
     engine:str='torch',  # 'torch': an ordinary model; 'bnb': its encoder in 4 bits; 'onnx': ONNX Runtime, int8
 ):                       # a classifier in eval mode, with `model.processor`
     "Load what was shipped, or say in one line why not"
-    if engine not in _ENGINES: raise ValueError(f"engine={engine!r}: there are {', '.join(map(repr, _ENGINES))}")
+    if engine not in _ENGINES: raise HKDError(f"engine={engine!r}: there are {', '.join(map(repr, _ENGINES))}")
     d = find_artifact(dir) or Path(dir).expanduser()
     said = check_files(d)
     return _ENGINES[engine](d, said)
@@ -316,7 +316,7 @@ def _torch(d, said, keep=None):
     file,state = _layout(d/_WEIGHTS, said['tensors']), {}
     for k,e in said['tensors'].items():
         try: parts = _read(file, k, e)
-        except ValueError as x: raise ValueError(f"{d/_WEIGHTS}: {k} can't be read ({x}): copy it again") from None
+        except ValueError as x: raise HKDError(f"{d/_WEIGHTS}: {k} can't be read ({x}): copy it again") from None
         if keep is not None and e['coding']=='nf4': keep[k] = parts
         state[k] = decode(parts, e['coding'], e['shape'])
         _need(state[k].isfinite().all(), d/_WEIGHTS, f"holds infinite numbers or NaN in {k}", 'get it from someone you trust')
@@ -454,7 +454,7 @@ def _check_close(name, largest, mean, size, **_):
     "Is it the same model?"
     close = largest<=1e-3*max(1, size) if name=='model.onnx' else mean<=.5*max(size, .1)
     if not close:
-        raise ValueError(f"{name} would differ from PyTorch by {largest:.2g} in logits of size {size:.2g}; "
+        raise HKDError(f"{name} would differ from PyTorch by {largest:.2g} in logits of size {size:.2g}; "
                          "use the engine 'torch' for this model")
 
 def _cached_onnx(d, said):

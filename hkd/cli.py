@@ -18,6 +18,7 @@ from typer import Argument, Option
 from typer.core import TyperGroup
 try: from typer import TyperException as WrongWord
 except ImportError: from click import ClickException as WrongWord   # typer before 0.27 leaves it to click
+from .files import HKDError, MissingError
 from . import files
 from .progress import heartbeat
 
@@ -84,8 +85,8 @@ def _fields(pairs):
     out = {}
     for p in pairs or ():
         k,eq,v = p.partition('=')
-        if not eq: raise ValueError(f"--set {p}: write FIELD=VALUE, such as --set weight_decay=0.1")
-        if k in OWN: raise ValueError(f"--set {p}: {k} has an option of its own, {OWN[k]}")
+        if not eq: raise HKDError(f"--set {p}: write FIELD=VALUE, such as --set weight_decay=0.1")
+        if k in OWN: raise HKDError(f"--set {p}: {k} has an option of its own, {OWN[k]}")
         try: out[k] = ast.literal_eval(v)
         except (ValueError, SyntaxError): out[k] = v
     return out
@@ -107,7 +108,7 @@ def _check_start(model, task):
     "A model to train is a checkpoint, or one of the demo's"
     if model not in files.DEMO_MODELS or Path(model).exists(): return files.check_model(model, train=True)
     if task not in files.DEMO_TASKS:
-        raise ValueError(f"{model} is made for the demo tasks only: "
+        raise HKDError(f"{model} is made for the demo tasks only: "
                          f"give a checkpoint for {task} in its place")
 
 def _check_engines(model, engines):
@@ -170,7 +171,7 @@ def _recipes(name, data, teacher, student, layers, image_size, run, seeds, setti
     from dataclasses import replace
     from hkd.recipe import changed, find_recipes
     found = find_recipes(name)
-    if run and len(found)>1: raise ValueError(f"--name {run}: {name} is {len(found)} recipes; run one of {', '.join(r.name for r in found)}")
+    if run and len(found)>1: raise HKDError(f"--name {run}: {name} is {len(found)} recipes; run one of {', '.join(r.name for r in found)}")
     own = dict(data, **{'teacher.model':teacher, 'start.model':student, 'start.layers':_layers(layers)})
     given = [f'{k}={v!r}' for k,v in own.items() if v is not None]
     found = [changed(r, *given, *_sizes(r, image_size), *(settings or ())) for r in found]
@@ -193,13 +194,13 @@ def _check_recipe(recipe, runs):
         if not isinstance(s, Taught): continue
         more = getattr(s, 'beta', 0.), getattr(s, 'intermediate', None)
         try: files.check_teaching(s.loss, s.alpha, s.T, *more)
-        except ValueError as e: raise ValueError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
+        except ValueError as e: raise HKDError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
 
 def _layers(text):
     "3, or 0,2,5"
     if text is None: return None
     try: ids = [int(i) for i in text.split(',')]
-    except ValueError: raise ValueError(f"--layers {text}: give a number such as 3, or layers such as 0,2,5") from None
+    except ValueError: raise HKDError(f"--layers {text}: give a number such as 3, or layers such as 0,2,5") from None
     return ids if ',' in text else ids[0]
 
 def _plan(recipe, runs, steps=None):
@@ -314,11 +315,11 @@ def _compared(c):
 def _record(path):
     "The record of a run's folder, or of a file"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder; give a run's folder, or a record (.json)")
+        raise MissingError(f"{path}: no such file or folder; give a run's folder, or a record (.json)")
     if path.is_dir() and (inside := sorted(p.parent.name for p in path.glob('*/results.json'))):
-        raise ValueError(f"{path} holds runs, {', '.join(inside)}: name them, such as {path/inside[0]}")
+        raise HKDError(f"{path} holds runs, {', '.join(inside)}: name them, such as {path/inside[0]}")
     if path.is_dir() and not (path/'results.json').is_file():
-        raise ValueError(f"{path} has no results.json: the run isn't finished; "
+        raise HKDError(f"{path} has no results.json: the run isn't finished; "
                          "start it again in the same way to go on")
     from hkd.report import load_results
     return load_results(path/'results.json' if path.is_dir() else path)
@@ -363,7 +364,7 @@ def recipes_command(
     if name:
         found = find_recipes(name)
         if as_json: return print(json.dumps(dict(recipes=[to_dict(r) for r in found]), ensure_ascii=False))
-        if len(found)>1: raise ValueError(f"{name} is {len(found)} recipes: print one of {', '.join(r.name for r in found)}")
+        if len(found)>1: raise HKDError(f"{name} is {len(found)} recipes: print one of {', '.join(r.name for r in found)}")
         return print(to_toml(found[0]), end='')
     rows = [dict(recipe=n, task=r.task, stages=' '.join(s.name for s in r.stages), about=r.about) for n,r in RECIPES.items()]
     _show(rows+[dict(recipe=n, task=None, stages=None, about=', '.join(names)) for n,names in TOGETHER.items()], as_json)
@@ -419,10 +420,10 @@ def _student(teacher, student, layers, task, seed, image_size):
 def _check_names(names, layers):
     "TEACHER, STUDENT or None, and TASK"
     if len(names) not in (2, 3):
-        raise ValueError(f"{len(names)} names ({' '.join(names)}); "
+        raise HKDError(f"{len(names)} names ({' '.join(names)}); "
                          "give TEACHER STUDENT TASK, or TEACHER TASK --layers 3")
     if (len(names)==2)==(layers is None):
-        raise ValueError("give either a STUDENT or --layers (how many, or which: --layers 0,2,5)")
+        raise HKDError("give either a STUDENT or --layers (how many, or which: --layers 0,2,5)")
     _layers(layers)
     return names if len(names)==3 else (names[0], None, names[1])
 
@@ -516,10 +517,10 @@ def _lines(p, columns):
         try: lines = p.read_text(encoding='utf-8-sig').rstrip().split('\n')
         except (OSError, UnicodeDecodeError) as e:
             why = getattr(e, 'strerror', None) or e
-            raise ValueError(f"{p}: can't be read as text ({why}); save it as UTF-8") from None
+            raise HKDError(f"{p}: can't be read as text ({why}); save it as UTF-8") from None
         empty = next((i for i,l in enumerate(lines, 1) if not l.strip()), None) if any(lines) else None
         if empty:
-            raise ValueError(f"{p}, line {empty}: is empty, and each line gets an answer; remove it or fill it in")
+            raise HKDError(f"{p}, line {empty}: is empty, and each line gets an answer; remove it or fill it in")
         return [l.rstrip('\r') for l in lines if l.strip()]
     from hkd.data import LABEL_NAMES, _texts, find_columns, read_table
     df = read_table(p)
@@ -535,13 +536,13 @@ def _check_input(x, modality):
     "Refuse an input that is not there, is empty, or is not for this model"
     p = Path(x)
     if modality=='image':
-        if not p.exists(): raise FileNotFoundError(f"{x}: no such image")
+        if not p.exists(): raise MissingError(f"{x}: no such image")
     elif p.suffix.lower() in files.IMAGES:
         if modality=='text':
-            raise ValueError(f"{x}: an image, but the model reads texts; give texts, or a model for images")
-        if not p.exists(): raise FileNotFoundError(f"{x}: no such image")
-    elif _is_file(x) and not p.is_file(): raise FileNotFoundError(f"{x}: no such file")
-    elif not x.strip(): raise ValueError("an empty text can't be classified; give at least a word")
+            raise HKDError(f"{x}: an image, but the model reads texts; give texts, or a model for images")
+        if not p.exists(): raise MissingError(f"{x}: no such image")
+    elif _is_file(x) and not p.is_file(): raise MissingError(f"{x}: no such file")
+    elif not x.strip(): raise HKDError("an empty text can't be classified; give at least a word")
 
 def _images(p):
     "An image, or those in a folder; other files in it are named"
@@ -559,7 +560,7 @@ def _inputs(items, modality, columns=None):
         if modality=='image': return _images(Path(x))
         return _lines(Path(x), columns) if _is_file(x) else [x]
     out = [i for x in items for i in each(x)]
-    if not out: raise ValueError(f"{' '.join(items)}: nothing in it to classify; give texts or images")
+    if not out: raise HKDError(f"{' '.join(items)}: nothing in it to classify; give texts or images")
     return out
 
 def _check_inputs(items, modality):
@@ -666,13 +667,6 @@ def push_command(
     _show([{'model':str(folder), 'card' if card_only else 'on the hub':str(done)}], as_json)
 
 # %% ../nbs/08_cli.ipynb #8b263c84
-def _meant(e):
-    "Was this error raised, in so many words, by a line of hkd?"
-    last,tb = traceback.extract_tb(e.__traceback__)[-1], e.__traceback__
-    while tb.tb_next: tb = tb.tb_next
-    name = tb.tb_frame.f_globals.get('__name__', '')
-    return (name.startswith('hkd.') or name==__name__) and re.search(r'\braise\b', last.line or '') is not None
-
 def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)
     return code
@@ -719,8 +713,7 @@ def main(
     except BrokenPipeError: return _fail(1, 'the reader of the output went away')
     except Exception as e:
         if os.environ.get('HKD_DEBUG'): raise
-        if isinstance(e, (ValueError, FileNotFoundError)) and _meant(e): return _fail(2, e)
-        if isinstance(e, OSError) and _meant(e): return _fail(1, e)   # the disk's, see `writing`
+        if isinstance(e, HKDError): return _fail(e.exit_code, e)
         return _fail(1, f"{type(e).__name__}: {e} (HKD_DEBUG=1 shows where)")
 
 def _run_app(argv):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
-from .files import (ALIASES, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, check_metric, check_transfer,
+from .files import (HKDError, MissingError, ALIASES, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, check_metric, check_transfer,
                        data_dir, find_task, find_transfer, _brief, _images_in, _listed, _may_read,
                        _split_name, _subfolders, _tables_of)
 from datasets import Dataset, Features, Image as ImageFeature, Value
@@ -56,7 +56,7 @@ class Task:
     def split(self, name): # a split's name
         "The examples of one split; an error that lists the splits otherwise"
         if name not in self.splits:
-            raise ValueError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+            raise HKDError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
 
     def __repr__(self):
@@ -221,7 +221,7 @@ def _no_bars(quiet=True):
 
 # %% ../nbs/00_data.ipynb #a29b01c3
 def _tokenised(task, ds, tokenizer, max_length):
-    if tokenizer.pad_token is None: raise ValueError(f"{type(tokenizer).__name__} has no padding token; set one, e.g. tokenizer.pad_token = tokenizer.eos_token")
+    if tokenizer.pad_token is None: raise HKDError(f"{type(tokenizer).__name__} has no padding token; set one, e.g. tokenizer.pad_token = tokenizer.eos_token")
     limit = min(max_length, tokenizer.model_max_length)
     def f(batch):
         out = tokenizer(*[batch[c] for c in task.columns], truncation=True, max_length=limit, return_attention_mask=False)
@@ -301,7 +301,7 @@ def _delimited(path, tab):
     for i,r in rows:
         if len(r)!=len(header[1]):
             hint = _QUOTES if tab and _quoted(rows) else ''
-            raise ValueError(f"line {i} has {len(r)} fields, the header {len(header[1])}{hint}")
+            raise HKDError(f"line {i} has {len(r)} fields, the header {len(header[1])}{hint}")
     if tab and _quoted(rows): warnings.warn(f"{path}: fields in quotation marks are read as written{_QUOTES}")
     return pd.DataFrame([r for _,r in rows], columns=header[1], dtype=object)
 
@@ -323,24 +323,24 @@ def _json_rows(path):
     text = path.read_text(encoding='utf-8-sig').strip()
     rows = json.loads(text) if text.startswith('[') else [json.loads(l) for l in text.split('\n') if l.strip()]
     if re.search(r'\\u[dD][89a-fA-F]', text): json.dumps(rows, ensure_ascii=False).encode()   # half a character can't be stored
-    if not rows: raise ValueError("no rows")
-    if not all(isinstance(r, dict) for r in rows): raise ValueError("each row must be an object with named fields")
+    if not rows: raise HKDError("no rows")
+    if not all(isinstance(r, dict) for r in rows): raise HKDError("each row must be an object with named fields")
     return pd.DataFrame({k:pd.Series([r.get(k) for r in rows], dtype=object) for k in dict.fromkeys(k for r in rows for k in r)})
 
 def read_table(path)->pd.DataFrame: # columns as in the file
     "A TSV, CSV, JSON lines or Parquet file; one line that names the file and the trouble if it can't be read"
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file(): raise MissingError(f"{path}: no such file")
     end = path.suffix.lower()
     try:
         if end=='.parquet': df = pd.read_parquet(path)
         elif end in ('.tsv','.csv'): df = _delimited(path, end=='.tsv')
         else: df = _json_rows(path)
-    except UnicodeDecodeError as e: raise ValueError(f"{path}: not UTF-8 (byte {e.object[e.start]:#04x} at {e.start}); save it as UTF-8") from None
+    except UnicodeDecodeError as e: raise HKDError(f"{path}: not UTF-8 (byte {e.object[e.start]:#04x} at {e.start}); save it as UTF-8") from None
     except PermissionError: raise   # told by who asked for the file
-    except Exception as e: raise ValueError(f"{path}: can't be read as {end[1:].upper()} ({_brief(getattr(e, 'strerror', None) or str(e) or type(e).__name__, 200)})") from None   # a damaged Parquet file fails in many ways
-    if not len(df): raise ValueError(f"{path}: no rows below the header")
-    if twice := [c for c,n in Counter(map(str, df.columns)).items() if n>1]: raise ValueError(f"{path}: two columns are called {_brief(repr(twice[0]))}; rename one")
+    except Exception as e: raise HKDError(f"{path}: can't be read as {end[1:].upper()} ({_brief(getattr(e, 'strerror', None) or str(e) or type(e).__name__, 200)})") from None   # a damaged Parquet file fails in many ways
+    if not len(df): raise HKDError(f"{path}: no rows below the header")
+    if twice := [c for c,n in Counter(map(str, df.columns)).items() if n>1]: raise HKDError(f"{path}: two columns are called {_brief(repr(twice[0]))}; rename one")
     return df
 
 # %% ../nbs/00_data.ipynb #9e9b798b
@@ -378,13 +378,13 @@ def find_columns(
     has = f"; the columns are {_listed(list(df.columns))}"
     given = bool(columns)
     if label is None: label = next((c for n in LABEL_NAMES for c in df.columns if str(c).lower()==n), None)
-    if label is None: raise ValueError(f"{where}: no column named 'label'{has}; say which with label= (--label)")
+    if label is None: raise HKDError(f"{where}: no column named 'label'{has}; say which with label= (--label)")
     columns = tuple(listify(columns)) or _input_columns(df, label)
-    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise ValueError(f"{where}: are {' and '.join(map(_brief, columns))} a pair, or is one of them no input?{has}; say which with columns= (--columns)")
+    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise HKDError(f"{where}: are {' and '.join(map(_brief, columns))} a pair, or is one of them no input?{has}; say which with columns= (--columns)")
     for c in (*columns, label):
-        if c not in df.columns: raise ValueError(f"{where}: no column {_brief(repr(c))}{has}")
-    if label in columns: raise ValueError(f"{where}: {_brief(repr(label))} is the label's column and can't be an input{has}; say which with columns= (--columns) or label= (--label)")
-    if not 1<=len(columns)<=2: raise ValueError(f"{where}: {len(columns)} text columns, and a task takes one or two{has}; say which with columns= (--columns)")
+        if c not in df.columns: raise HKDError(f"{where}: no column {_brief(repr(c))}{has}")
+    if label in columns: raise HKDError(f"{where}: {_brief(repr(label))} is the label's column and can't be an input{has}; say which with columns= (--columns) or label= (--label)")
+    if not 1<=len(columns)<=2: raise HKDError(f"{where}: {len(columns)} text columns, and a task takes one or two{has}; say which with columns= (--columns)")
     return columns, label
 
 # %% ../nbs/00_data.ipynb #593c486f
@@ -405,7 +405,7 @@ def _check_one_label(values, where):
     if odd is None and all(isinstance(v, str) and (commas(v) or _is_int(v.strip())) for v in values):
         odd = next((i for i,v in enumerate(values) if commas(v)), None)
     if odd is not None:
-        raise ValueError(f"{where}, row {odd+1}: label {_brief(repr(values[odd]))} holds several labels; "
+        raise HKDError(f"{where}, row {odd+1}: label {_brief(repr(values[odd]))} holds several labels; "
                          "give one label a row, or another column with label= (--label)")
 
 # %% ../nbs/00_data.ipynb #6e010df2
@@ -415,11 +415,11 @@ def class_names(values, where)->list: # label names in order
     seen = set(map(_plain, values)) - {''}
     odd = next((v for v in sorted(seen) if not _is_int(v)), None)
     if odd is not None and all(_number(v)==_number(v) for v in seen):
-        raise ValueError(f"{where}: labels such as {_brief(odd)} are no classes; "
+        raise HKDError(f"{where}: labels such as {_brief(odd)} are no classes; "
                          "for regression say metric='pearson'")
     if len(seen)>max(20, len(values)/2):
         cure = "say metric='pearson', or" if odd is None else "say"
-        raise ValueError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; "
+        raise HKDError(f"{where}: {len(seen)} different labels in {len(values)} rows look like no classes; "
                          f"{cure} which column with label= (--label)")
     return sorted(seen) if odd is not None else sorted(seen, key=lambda s: (int(s), s))
 
@@ -438,7 +438,7 @@ def encode_labels(
         if not any(_is_int(_plain(l)) for l in labels): index = {str(i):i for i in range(len(labels))} | index
         out,bad = [index.get(str(v).strip(), index.get(_plain(v))) for v in values], f"is not one of {_listed([f'{_brief(l)} ({i})' if l!=str(i) else l for i,l in enumerate(labels)])}"
         wrong = next((i for i,v in enumerate(out) if v is None), None)
-    if wrong is not None: raise ValueError(f"{where}, row {wrong+1}: label {_brief(repr(values[wrong]))} {bad}; correct it or leave the row out")
+    if wrong is not None: raise HKDError(f"{where}, row {wrong+1}: label {_brief(repr(values[wrong]))} {bad}; correct it or leave the row out")
     return out
 
 # %% ../nbs/00_data.ipynb #6d0b1628
@@ -446,10 +446,10 @@ def _texts(df, columns, where):
     out = {}
     for c in columns:
         odd = next(((i,type(v).__name__) for i,v in enumerate(df[c]) if isinstance(v, (bytes,list,tuple,dict,np.ndarray))), None)
-        if odd: raise ValueError(f"{where}, row {odd[0]+1}: {_brief(repr(c))} is of type {odd[1]}, no text")
+        if odd: raise HKDError(f"{where}, row {odd[0]+1}: {_brief(repr(c))} is of type {odd[1]}, no text")
         out[c] = [v if isinstance(v, str) else '' if _missing(v) else str(v) for v in df[c]]
         empty = next((i for i,v in enumerate(out[c]) if not v.strip()), None)
-        if empty is not None: raise ValueError(f"{where}, row {empty+1}: {_brief(repr(c))} is empty; fill it in or leave the row out")
+        if empty is not None: raise HKDError(f"{where}, row {empty+1}: {_brief(repr(c))} is empty; fill it in or leave the row out")
     return out
 
 def _keys(task, parts): # split -> content key of each row; images are compared across splits
@@ -499,15 +499,15 @@ def make_task(
     odd = [s for s in parts if s not in SPLITS+('validation_mismatched',)]
     if odd: warnings.warn(f"{name}: the splits {', '.join(odd)} are left out; hkd knows {', '.join(SPLITS)}")
     parts = {s:p for s,p in parts.items() if s not in odd and (s=='train' or any(_plain(v)!='-1' for v in p[1]))}
-    if 'train' not in parts: raise ValueError(f"{name}: no train split; found {', '.join(parts) or 'nothing'}")
+    if 'train' not in parts: raise HKDError(f"{name}: no train split; found {', '.join(parts) or 'nothing'}")
     if metric in REGRESSION: labels = None
     elif labels is None: labels = class_names(parts['train'][1], parts['train'][2])
-    if labels and len(set(labels))<len(labels): raise ValueError(f"{name}: labels={_listed(labels)}: a name stands twice; name each class once")
-    if select<0: raise ValueError(f"select={select}: give a share of train such as .1, or a number of examples")
-    if bad := next((c for c in columns if modality=='text' and (c in ('id','label','image') or '\0' in str(c))), None): raise ValueError(f"{parts['train'][2]}: a column of texts can't be called {_brief(repr(bad))}; rename it")
+    if labels and len(set(labels))<len(labels): raise HKDError(f"{name}: labels={_listed(labels)}: a name stands twice; name each class once")
+    if select<0: raise HKDError(f"select={select}: give a share of train such as .1, or a number of examples")
+    if bad := next((c for c in columns if modality=='text' and (c in ('id','label','image') or '\0' in str(c))), None): raise HKDError(f"{parts['train'][2]}: a column of texts can't be called {_brief(repr(bad))}; rename it")
     task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed)
     data = {s:_dataset(modality, x, encode_labels(y, labels, where)) for s,(x,y,where) in parts.items()}
-    if labels and len(set(data['train']['label'][:]))<2: raise ValueError(f"{parts['train'][2]}: one class only ({_brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
+    if labels and len(set(data['train']['label'][:]))<2: raise HKDError(f"{parts['train'][2]}: one class only ({_brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
     splits,left_out = _cut(task, data, select, phrases)
     files = {s:(parts[s] if s in parts else parts['train'])[2] for s in SPLITS+('validation_mismatched',)}
     return replace(task, splits=_nonempty(splits, files), left_out=left_out)
@@ -520,7 +520,7 @@ def _dataset(modality, inputs, labels):
 
 def _nonempty(splits, files):
     for s,ds in splits.items():
-        if not len(ds): raise ValueError(f"{files[s]}: the {s} split is empty once contents that stand in another split are left out; add examples")
+        if not len(ds): raise HKDError(f"{files[s]}: the {s} split is empty once contents that stand in another split are left out; add examples")
     return splits
 
 # %% ../nbs/00_data.ipynb #626b9e86
@@ -558,10 +558,10 @@ def _image_parts(folder):
     found = {s:{c.name:_images_in(c) for c in _subfolders(d)} for s,d in splits.items()}
     for s,classes in found.items():
         odd = set(classes) ^ set(found.get('train', classes))
-        if odd: raise ValueError(f"{splits[s]}: class folders differ from train's ({', '.join(sorted(odd))}); rename or add them")
+        if odd: raise HKDError(f"{splits[s]}: class folders differ from train's ({', '.join(sorted(odd))}); rename or add them")
         for c,fs in classes.items():
-            if not fs and s=='train': raise ValueError(f"{splits[s]/c}: no images ({', '.join(IMAGES)}); add some or remove the folder")
-        if not any(classes.values()): raise ValueError(f"{splits[s]}: no images in class folders; expected {splits[s]}/CLASS/IMAGE")
+            if not fs and s=='train': raise HKDError(f"{splits[s]/c}: no images ({', '.join(IMAGES)}); add some or remove the folder")
+        if not any(classes.values()): raise HKDError(f"{splits[s]}: no images in class folders; expected {splits[s]}/CLASS/IMAGE")
     rows = {s:[(str(f),c) for c,fs in classes.items() for f in fs] for s,classes in found.items()}
     return {s:(dict(image=[dict(path=f, bytes=None) for f,_ in r]), [c for _,c in r], str(splits[s])) for s,r in rows.items()}
 
@@ -575,7 +575,7 @@ def _label_column(features, name):
     if usual := next((c for n in LABEL_NAMES for c in features if c.lower()==n), None): return usual
     classes = [c for c,f in features.items() if hasattr(f, 'names')]
     if len(classes)>1:
-        raise ValueError(f"{name}: {_listed(classes)} all hold classes; say which with label= (--label)")
+        raise HKDError(f"{name}: {_listed(classes)} all hold classes; say which with label= (--label)")
     return classes[0] if classes else None
 
 def _hub_parts(dd, name, columns, label):
@@ -588,7 +588,7 @@ def _hub_parts(dd, name, columns, label):
         where,s = f'{name} [{s}]', _split_name(s)
         if image:
             if (lab := label) not in ds.column_names:
-                raise ValueError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; "
+                raise HKDError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; "
                                  "say which with label= (--label)")
             with _no_bars(): ds = ds.cast_column(image, ImageFeature(decode=False))
             cols = ('image',)
@@ -604,7 +604,7 @@ def _from_hub(name, config):
     try: return datasets.load_dataset(name, config)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as e:
         why = ' '.join(str(e).split())[:120]
-        raise ValueError(f"{name}: can't be loaded from the hub ({why}); offline, give a local folder or file instead, or set HKD_DATA to the folder that holds it") from None
+        raise HKDError(f"{name}: can't be loaded from the hub ({why}); offline, give a local folder or file instead, or set HKD_DATA to the folder that holds it") from None
 
 # %% ../nbs/00_data.ipynb #2a34ee41
 def load_task(
@@ -670,13 +670,13 @@ def load_transfer(
     "Unlabelled examples for a task, none of which stands in a split that choices or reports use"
     inputs = perturbed(task, most or len(task.splits['train']), seed) if isinstance(source, str) and source=='perturbed' else _transfer_inputs(source, task)
     n = len(next(iter(inputs.values())))
-    if not n: raise ValueError(f"{source}: the transfer set is empty; give at least one example")
+    if not n: raise HKDError(f"{source}: the transfer set is empty; give at least one example")
     ds = _dataset(task.modality, inputs, [0]*n).remove_columns('label')
     if task.modality=='text': _texts(inputs, task.columns, 'transfer set')
     keys = _keys(task, {'transfer':ds} | {s:d for s,d in task.splits.items() if s!='train'})
     taken = set().union(*(keys[s] for s in keys if s!='transfer'))
     keep = list({k:i for i,k in reversed(list(enumerate(keys['transfer']))) if k not in taken}.values())
-    if not keep: raise ValueError(f"transfer set: all {n} examples also stand in {task.name}'s select, validation or test; give others")
+    if not keep: raise HKDError(f"transfer set: all {n} examples also stand in {task.name}'s select, validation or test; give others")
     if most: keep = random.Random(seed).sample(sorted(keep), min(most, len(keep)))
     return ds.select(sorted(keep))
 
@@ -689,7 +689,7 @@ def perturbed(
     swap:float=.1, # share of words that give way to a random word of the training set
 )->dict:           # column -> texts
     "Texts of the training set, changed at random"
-    if task.modality!='text': raise ValueError(f"{task.name} has images, which are augmented instead: set views")
+    if task.modality!='text': raise HKDError(f"{task.name} has images, which are augmented instead: set views")
     rng,columns = np.random.default_rng(seed), {c:[t.split() for t in task.splits['train'][c]] for c in task.columns}
     words = np.array([w for c in columns.values() for t in c for w in t], dtype=object)
     long = np.array([sum(map(len, ts)) for ts in zip(*columns.values())], dtype=float)
@@ -710,13 +710,13 @@ def _transfer_inputs(source, task):
         else:
             try:
                 with (gzip.open if path.suffix=='.gz' else open)(path, 'rt', encoding='utf-8-sig') as f: source = [l.strip() for l in f if l.strip()]
-            except (OSError, ValueError, EOFError, zlib.error) as e: raise ValueError(f"{path}: can't be read as text ({_brief(getattr(e, 'strerror', None) or str(e), 200)}); save it as UTF-8") from None
+            except (OSError, ValueError, EOFError, zlib.error) as e: raise HKDError(f"{path}: can't be read as text ({_brief(getattr(e, 'strerror', None) or str(e), 200)}); save it as UTF-8") from None
     if isinstance(source, (list,tuple)):
         source = list(source)
-        if len(task.columns)>1: raise ValueError(f"{task.name} takes pairs ({', '.join(task.columns)}); give a table with both columns")
+        if len(task.columns)>1: raise HKDError(f"{task.name} takes pairs ({', '.join(task.columns)}); give a table with both columns")
         return {task.columns[0]:source}
     missing = [c for c in task.columns if c not in (source.columns if isinstance(source, pd.DataFrame) else source.column_names)]
-    if missing: raise ValueError(f"the transfer set has no column {missing[0]!r}, which {task.name} needs")
+    if missing: raise HKDError(f"the transfer set has no column {missing[0]!r}, which {task.name} needs")
     return {c:list(source[c]) for c in task.columns}
 
 # %% ../nbs/00_data.ipynb #94645d07
@@ -889,7 +889,7 @@ def demo_task(
     seed:int=0,          # another seed, other examples
 )->Task:
     "A small task made on the spot: no network, no files, the same everywhere"
-    if modality not in DEMO_SIZES: raise ValueError(f"unknown demo task {modality!r}; there are 'text' and 'image'")
+    if modality not in DEMO_SIZES: raise HKDError(f"unknown demo task {modality!r}; there are 'text' and 'image'")
     sizes = DEMO_SIZES[modality]
     stream,parts = iter((demo_sentences if modality=='text' else _leaf_files)(sum(sizes.values()), seed)), {}
     column = dict(text='sentence', image='image')[modality]

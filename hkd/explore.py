@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from .files import HKDError, MissingError
 from .report import Table, load_any, load_results, plot_tradeoff
 
 # %% ../nbs/09b_explore.ipynb #0510e245
@@ -49,9 +50,9 @@ def finished_runs(
 )->dict:         # name -> Record
     "The runs of a folder that have results"
     runs = Path(runs).expanduser()
-    if not runs.is_dir(): raise FileNotFoundError(f"{runs}: no such folder; give one that holds runs, such as runs")
+    if not runs.is_dir(): raise MissingError(f"{runs}: no such folder; give one that holds runs, such as runs")
     found = {f.parent.name:load_results(f) for f in sorted(runs.glob('*/results.json'))}
-    if not found: raise ValueError(f"{runs} holds no finished run: start one with hkd run, or name another folder")
+    if not found: raise HKDError(f"{runs} holds no finished run: start one with hkd run, or name another folder")
     return found
 
 # %% ../nbs/09b_explore.ipynb #5762607d
@@ -64,7 +65,7 @@ def compare(
     "Accuracy against size or time, of chosen rows"
     split = split or record.rows[0].split
     rows = [r for r in record if r.split==split and (r.name in names if names else r.engine in (None, 'torch'))]
-    if not rows: raise ValueError(f"no row on {split} is called {', '.join(names or ())}; there are {', '.join(dict.fromkeys(r.name for r in record))}")
+    if not rows: raise HKDError(f"no row on {split} is called {', '.join(names or ())}; there are {', '.join(dict.fromkeys(r.name for r in record))}")
     fig,ax = plt.subplots(figsize=(6, 4), facecolor='white', layout='constrained')
     plot_tradeoff(rows, x, ax)
     return fig
@@ -82,10 +83,10 @@ def differing(
     from hkd.training import teacher_logits
     rec = load_results(Path(folder)/'results.json')
     split = split or rec.rows[0].split
-    if unknown := [n for n in (a, b) if n not in {r.name for r in rec}]: raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(dict.fromkeys(r.name for r in rec))}")
+    if unknown := [n for n in (a, b) if n not in {r.name for r in rec}]: raise HKDError(f"no row {unknown[0]!r}; there are {', '.join(dict.fromkeys(r.name for r in rec))}")
     about = rec.config['recipe']
     task = load_task(about['task'], **about.get('data', {}))
-    if task.is_regression: raise ValueError(f"{task.name} asks for a number: two models differ on every example")
+    if task.is_regression: raise HKDError(f"{task.name} asks for a number: two models differ on every example")
     said = [np.asarray(teacher_logits(_model(folder, n, task), task, split)).argmax(-1) for n in (a, b)]
     y,ds = np.asarray(task.split(split)['label']), task.split(split)
     at = np.flatnonzero(said[0]!=said[1])

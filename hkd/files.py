@@ -4,26 +4,81 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'ALIASES', 'METRIC_NAMES', 'LOSS_NAMES',
-           'INTERMEDIATE_NAMES', 'ENGINES', 'models_dir', 'local_model', 'find_model', 'check_model', 'local_folder',
-           'artifact_folder', 'modality_here', 'check_folder_name', 'check_output', 'data_dir', 'find_task',
-           'check_task', 'find_transfer', 'check_transfer', 'check_metric', 'check_engine', 'check_split',
-           'check_temperature', 'check_teaching', 'check_numbers', 'training_fields', 'tracker_names', 'check_fields',
-           'check_tracker', 'check_repo', 'check_online', 'find_record']
+           'INTERMEDIATE_NAMES', 'ENGINES', 'HKDError', 'MissingError', 'RunConflict', 'DiskError', 'located',
+           'writing', 'models_dir', 'local_model', 'find_model', 'check_model', 'local_folder', 'artifact_folder',
+           'modality_here', 'check_folder_name', 'check_output', 'data_dir', 'find_task', 'check_task', 'find_transfer',
+           'check_transfer', 'check_metric', 'check_engine', 'check_split', 'check_temperature', 'check_teaching',
+           'check_numbers', 'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'check_repo',
+           'check_online', 'find_record']
 
 # %% ../nbs/00c_files.ipynb #00cf0004
-import ast, difflib, functools, math, os, re, socket
+import ast, difflib, errno, functools, math, os, re, socket
 from collections import defaultdict
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlparse
 
+# %% ../nbs/00c_files.ipynb #d957e3c9
+class HKDError(ValueError):
+    "A problem that the user can solve: `what: why; fix`"
+    exit_code = 2   # of the command: bad input
+    def __init__(self,
+        what:str,    # the argument, file or model, with its value
+        why:str='',  # what is wrong with it
+        fix:str='',  # what to do
+    ):
+        problem = f'{what}: {why}' if why else what
+        super().__init__(f'{problem}; {fix}' if fix else problem)
+
+class MissingError(HKDError, FileNotFoundError): "A file, folder, model or data set is missing"
+
+class RunConflict(HKDError): "A folder holds the result of another run"
+
+class DiskError(HKDError, OSError):
+    "A disk is full or read-only"
+    exit_code = 1
+
+# %% ../nbs/00c_files.ipynb #9467eb0a
+def located(
+    error:ValueError, # from a step of something longer
+    where:str,        # the step, such as "stage 'kd'"
+)->HKDError:          # of the same class
+    "The error, with the step it comes from"
+    kind = type(error) if isinstance(error, HKDError) else HKDError
+    new = kind(f'{where}: {error}')
+    new.errno = getattr(error, 'errno', None)
+    return new
+
+# %% ../nbs/00c_files.ipynb #78f50bb7
+_FULL, _CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (errno.EACCES, errno.EPERM, errno.EROFS)
+
+def _system_error(e):
+    "The number of the system's error, from whichever library it comes"
+    if getattr(e, 'errno', None): return e.errno
+    if found := re.search(r'\(os error (\d+)\)', str(e)): return int(found[1])   # safetensors, tokenizers
+    return errno.ENOSPC if 'inline_container' in str(e) else None   # all that torch.save reports
+
+@contextmanager
+def writing(
+    where, # the file or folder being written
+):
+    "Report a full or read-only disk as a `DiskError`"
+    try: yield
+    except Exception as e:
+        n = _system_error(e)
+        if n not in _FULL + _CLOSED: raise
+        fix = "free space there and run it again" if n in _FULL else "choose a place with write permission"
+        error = DiskError(str(where), os.strerror(n), fix)
+        error.errno = n
+        raise error from None
+
 # %% ../nbs/00c_files.ipynb #d2d99e9e
 def models_dir()->Path|None: # the folder where bare model names are looked up, if there is one
     "`$HKD_MODELS`, or `../shared/models` beside the current folder or the repository"
     if d := os.environ.get('HKD_MODELS'):
         if not Path(d).expanduser().is_dir():
-            raise FileNotFoundError(f"HKD_MODELS={d} is not a folder: correct it or unset it")
+            raise MissingError(f"HKD_MODELS={d} is not a folder: correct it or unset it")
         return Path(d).expanduser()
     here = Path.cwd()
     repo = next((p for p in (here, *here.parents) if (p/'settings.ini').exists()), here)
@@ -39,15 +94,15 @@ def _check_folder(
     if not (d/'config.json').is_file():
         adapter = (d/'adapter_config.json').is_file()
         kind = "a LoRA adapter: load its base model and merge it first" if adapter else "no model folder"
-        raise ValueError(f"{d} holds no config.json, so it is {kind}")
+        raise HKDError(f"{d} holds no config.json, so it is {kind}")
     if _has_weights(d): return d
     if (d/'manifest.json').is_file():
-        raise ValueError(f"{d} is an artifact, which is for use and not for training: "
+        raise HKDError(f"{d} is an artifact, which is for use and not for training: "
                          "hkd.artifact.load_compressed reads it; to train, take the model it was made from")
     if _has_weights(d, 'pytorch_model*.bin'):
-        raise ValueError(f"{d} holds only pickled weights (pytorch_model.bin), which can run code when read "
+        raise HKDError(f"{d} holds only pickled weights (pytorch_model.bin), which can run code when read "
                          f"and are not loaded: convert them once with hkd.models.convert_bin({str(d)!r})")
-    raise ValueError(f"{d} holds a config.json but no weights: model.safetensors is missing")
+    raise HKDError(f"{d} holds a config.json but no weights: model.safetensors is missing")
 
 # %% ../nbs/00c_files.ipynb #ca9a1e97
 def local_model(
@@ -56,17 +111,17 @@ def local_model(
     "Where a model is on this machine"
     name = os.fspath(name)
     if not name.strip():
-        raise ValueError("No model given: name a folder, "
+        raise HKDError("No model given: name a folder, "
                          "or a model of the hub such as google-bert/bert-base-uncased")
     here, shelf = Path(name).expanduser(), models_dir()
     if here.is_file():
-        raise ValueError(f"{name} is a file: give the folder that holds config.json and model.safetensors")
+        raise HKDError(f"{name} is a file: give the folder that holds config.json and model.safetensors")
     for d in (here, shelf/name) if shelf else (here,):
         if d.is_dir(): return str(_check_folder(d))
     if (old := here.parent/f'.{here.name}.old').is_dir():
-        raise FileNotFoundError(f"{name} was being replaced when a run was stopped: "
+        raise MissingError(f"{name} was being replaced when a run was stopped: "
                                 f"its former state is {old}; rename it back")
-    if not _hub_name(name): raise FileNotFoundError(f"No model folder {name}{_shelf_hint()}")
+    if not _hub_name(name): raise MissingError(f"No model folder {name}{_shelf_hint()}")
 
 def _hub_name(name):
     "Can this be a name on the hub?"
@@ -117,7 +172,7 @@ def check_model(
     folder = (None if train else artifact_folder(name)) or local_model(name)
     if folder or _in_cache(name, 'config.json', 'manifest.json'): return folder or name
     if _offline():
-        raise ValueError(f"{name} is no local folder, and the hub can't be reached (offline){_shelf_hint()}")
+        raise HKDError(f"{name} is no local folder, and the hub can't be reached (offline){_shelf_hint()}")
     return name
 
 def local_folder(
@@ -172,7 +227,7 @@ def check_folder_name(
     "Refuse a folder's name that is a file, or is below one"
     d = Path(dir).expanduser()
     if f := next((p for p in (d, *d.parents) if p.is_file()), None):
-        raise ValueError(f"{f} is a file: choose a folder to {purpose}")
+        raise HKDError(f"{f} is a file: choose a folder to {purpose}")
     return d
 
 def check_output(
@@ -184,7 +239,7 @@ def check_output(
     belongs = lambda n: _checkpoint_files.fullmatch(n) or n=='runs/' and _are_logs(d/'runs')
     strangers = [n for n in names if not belongs(n)] or (names if 'config.json' not in names else [])
     if strangers:
-        raise ValueError(f"{d} holds {strangers[0]}, so it is more than a checkpoint and is not replaced: "
+        raise HKDError(f"{d} holds {strangers[0]}, so it is more than a checkpoint and is not replaced: "
                          "choose a new folder")
     return d
 
@@ -245,18 +300,18 @@ def _tables_in(folder):
     for s,fs in files.items():
         if len(fs)>1:
             names = ', '.join(f.name for f in fs)
-            raise ValueError(f"{folder}: two files for the {s} split ({names}); remove one")
+            raise HKDError(f"{folder}: two files for the {s} split ({names}); remove one")
     return {s:fs[0] for s,fs in files.items()}
 
 def _tables_of(path):
     "The tables of a task's file or folder, by split; {} for a folder of images"
     if path.is_file() and path.suffix.lower() not in TABLES:
-        raise ValueError(f"{path}: not a table; a task is one of {', '.join(TABLES)} or a folder")
+        raise HKDError(f"{path}: not a table; a task is one of {', '.join(TABLES)} or a folder")
     files = {'train':path} if path.is_file() else _tables_in(path)
     if empty := next((f for f in files.values() if not f.stat().st_size), None):
-        raise ValueError(f"{empty}: no rows, the file is empty; write a header and a row for each example")
+        raise HKDError(f"{empty}: no rows, the file is empty; write a header and a row for each example")
     if not files and not _subfolders(path):
-        raise ValueError(f"{path}: neither a table such as train.tsv nor folders of images in it")
+        raise HKDError(f"{path}: neither a table such as train.tsv nor folders of images in it")
     return files
 
 # %% ../nbs/00c_files.ipynb #4814302b
@@ -265,7 +320,7 @@ def _may_read():
     "A folder that is closed to us, in one line"
     try: yield
     except PermissionError as e:
-        raise ValueError(f"{e.filename}: may not be read (permission denied); "
+        raise HKDError(f"{e.filename}: may not be read (permission denied); "
                          "give yourself the right to it, or use a copy") from None
 
 def _there(path):
@@ -286,7 +341,7 @@ def find_task(
     if _there(path): return path
     on_hub = re.fullmatch(r'[\w-]+/[\w.-]+(:[\w.-]+)?', name) and path.suffix.lower() not in TABLES
     if name in KNOWN or on_hub: return name
-    raise FileNotFoundError(f"{_brief(name, 200)}: no such task, file or folder; "
+    raise MissingError(f"{_brief(name, 200)}: no such task, file or folder; "
                             f"known names are {', '.join([*KNOWN, *DEMO_TASKS])}")
 
 # %% ../nbs/00c_files.ipynb #822ccd20
@@ -307,7 +362,7 @@ def _check_data_set(name, repo):
     cache = Path(os.environ.get('HF_DATASETS_CACHE') or Path(constants.HF_HOME)/'datasets')
     hub = Path(constants.HF_HUB_CACHE)/f"datasets--{repo.replace('/', '--')}"
     if not hub.exists() and not (cache/repo.replace('/', '___')).exists() and _offline():
-        raise ValueError(f"{name}: can't be loaded from the hub (offline); give a local folder or file "
+        raise HKDError(f"{name}: can't be loaded from the hub (offline); give a local folder or file "
                          "instead, or set HKD_DATA to the folder that holds it")
 
 # %% ../nbs/00c_files.ipynb #ab7a46c6
@@ -320,7 +375,7 @@ def check_transfer(
 ):
     "Refuse a transfer set that is not there"
     if source!='perturbed' and not find_transfer(source).exists():
-        raise FileNotFoundError(f"{source}: no such file or folder for the transfer set")
+        raise MissingError(f"{source}: no such file or folder for the transfer set")
 
 # %% ../nbs/00c_files.ipynb #164fe755
 METRIC_NAMES = ('accuracy','f1','matthews','pearson','spearman')
@@ -333,7 +388,7 @@ def check_metric(
     known=METRIC_NAMES, # those there are
 )->str:                 # the same
     "Refuse an unknown metric"
-    if metric not in known: raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(known)}")
+    if metric not in known: raise HKDError(f"unknown metric {metric!r}; choose one of {', '.join(known)}")
     return metric
 
 def check_engine(
@@ -344,9 +399,9 @@ def check_engine(
     "Refuse an unknown engine, and one that does not run this model"
     engine = engine or 'torch'
     if engine not in ENGINES:
-        raise ValueError(f"engine {engine!r} is unknown: use one of {', '.join(ENGINES)}")
+        raise HKDError(f"engine {engine!r} is unknown: use one of {', '.join(ENGINES)}")
     if artifact or engine=='torch': return engine
-    raise ValueError(f"{model} is no artifact, and {engine} runs artifacts only: a recipe's artifact stage "
+    raise HKDError(f"{model} is no artifact, and {engine} runs artifacts only: a recipe's artifact stage "
                      f"makes one, and `hkd export {model}` writes ONNX files of any model")
 
 def check_split(
@@ -354,7 +409,7 @@ def check_split(
 )->str:        # the same
     "Refuse a split that no task has"
     known = (*SPLITS, 'validation_mismatched')
-    if split not in known: raise ValueError(f"there is no split {split!r}: use one of {', '.join(known)}")
+    if split not in known: raise HKDError(f"there is no split {split!r}: use one of {', '.join(known)}")
     return split
 
 # %% ../nbs/00c_files.ipynb #3af30752
@@ -363,7 +418,7 @@ def check_temperature(
 ):
     "Refuse what no logits can be divided by"
     if not (isinstance(T, (int, float)) and math.isfinite(T) and T > 0):
-        raise ValueError(f"T={T!r}: the temperature must be above 0, such as 2")
+        raise HKDError(f"T={T!r}: the temperature must be above 0, such as 2")
 
 def _from_0(x, most=math.inf): return isinstance(x, (int, float)) and math.isfinite(x) and 0 <= x <= most
 
@@ -379,21 +434,21 @@ def check_teaching(
 ):
     "Refuse arguments of distillation that make no sense"
     if not callable(loss) and loss not in list(losses):
-        raise ValueError(f"unknown loss {loss!r}: choose one of {', '.join(losses)}")
-    if not _from_0(alpha, 1): raise ValueError(f"alpha={alpha!r}: the weight of KD must be from 0 to 1")
+        raise HKDError(f"unknown loss {loss!r}: choose one of {', '.join(losses)}")
+    if not _from_0(alpha, 1): raise HKDError(f"alpha={alpha!r}: the weight of KD must be from 0 to 1")
     check_temperature(T)
     if not _from_0(beta):
-        raise ValueError(f"beta={beta!r}: the weight of the intermediate loss must be 0 or more")
+        raise HKDError(f"beta={beta!r}: the weight of the intermediate loss must be 0 or more")
     if intermediate is not None and intermediate not in list(others):
-        raise ValueError(f"unknown intermediate loss {intermediate!r}: choose one of {', '.join(others)}")
+        raise HKDError(f"unknown intermediate loss {intermediate!r}: choose one of {', '.join(others)}")
     if beta > 0 and intermediate is None:
-        raise ValueError(f"beta={beta!r} without an intermediate loss: "
+        raise HKDError(f"beta={beta!r} without an intermediate loss: "
                          f"choose one of {', '.join(others)}, or beta=0")
     if beta == 0 and intermediate is not None:
-        raise ValueError(f"intermediate={intermediate!r} with beta=0 teaches nothing: "
+        raise HKDError(f"intermediate={intermediate!r} with beta=0 teaches nothing: "
                          "give beta a value above 0")
     if regression and not callable(loss) and loss not in ('soft', 'mse'):
-        raise ValueError(f"loss={loss!r} needs classes and this is a regression: use 'mse'")
+        raise HKDError(f"loss={loss!r} needs classes and this is a regression: use 'mse'")
 
 # %% ../nbs/00c_files.ipynb #81abaf69
 _POSITIVE = ('num_train_epochs', 'per_device_train_batch_size', 'per_device_eval_batch_size', 'learning_rate',
@@ -406,10 +461,10 @@ def check_numbers(
     for k in _POSITIVE:
         v = args.get(k, 1)
         if not (isinstance(v, (int,float)) and math.isfinite(v) and v>0):
-            raise ValueError(f"{k}={v}: must be a number above 0")
+            raise HKDError(f"{k}={v}: must be a number above 0")
     seed = args.get('seed', 0)
     if not (isinstance(seed, int) and seed>=0):
-        raise ValueError(f"seed={seed}: must be a whole number, 0 or more")
+        raise HKDError(f"seed={seed}: must be a whole number, 0 or more")
 
 # %% ../nbs/00c_files.ipynb #a7c09a69
 def _source_of(*parts):
@@ -437,7 +492,7 @@ def check_fields(
     if not given: return
     known = training_fields() if known is None else known
     for k in given:
-        if known and k not in known: raise ValueError(f"unknown training argument {k!r}; {_near(k, known)}")
+        if known and k not in known: raise HKDError(f"unknown training argument {k!r}; {_near(k, known)}")
 
 def _near(word, known):
     "A hint at what may have been meant"
@@ -453,7 +508,7 @@ def check_tracker(
     known = tracker_names() if known is None else known
     for k in [names] if isinstance(names, str) else names:
         if known and k not in (*known, 'none', 'all'):
-            raise ValueError(f"report_to={k!r}: no such tracker; there are {', '.join(sorted(known))}")
+            raise HKDError(f"report_to={k!r}: no such tracker; there are {', '.join(sorted(known))}")
 
 # %% ../nbs/00c_files.ipynb #9fdd37db
 def check_repo(
@@ -461,15 +516,15 @@ def check_repo(
 ):
     "Refuse what is no name of a repository on the hub"
     if not _hub_name(repo):
-        raise ValueError(f"{repo!r} is no name for the hub: write OWNER/NAME, such as me/sst2-small")
-    if '/' not in repo: raise ValueError(f"{repo!r} names no owner: write OWNER/NAME, such as me/{repo}")
+        raise HKDError(f"{repo!r} is no name for the hub: write OWNER/NAME, such as me/sst2-small")
+    if '/' not in repo: raise HKDError(f"{repo!r} names no owner: write OWNER/NAME, such as me/{repo}")
 
 def check_online(
     repo:str, # OWNER/NAME
 ):
     "Refuse to push where the hub can't be reached"
     if _offline():
-        raise ValueError(f"{repo}: the hub can't be reached (offline); write the card alone with "
+        raise HKDError(f"{repo}: the hub can't be reached (offline); write the card alone with "
                          f"`hkd push FOLDER {repo} --card-only`, and push later")
 
 def find_record(
@@ -479,11 +534,11 @@ def find_record(
     "The record of the run that made a model"
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; "
+        raise MissingError(f"{folder}: no such folder; "
                                 "give a stage's folder, such as runs/demo-text/artifact")
     file = Path(record) if record else folder.parent/'results.json'
     if file.is_file(): return file
     if (folder/'results.json').is_file():
-        raise FileNotFoundError(f"{folder} is a whole run: name one of its stages, such as {folder}/artifact")
-    raise FileNotFoundError(f"{folder}: no record beside it ({file.name} in the run's folder); "
+        raise MissingError(f"{folder} is a whole run: name one of its stages, such as {folder}/artifact")
+    raise MissingError(f"{folder}: no record beside it ({file.name} in the run's folder); "
                             "let the run finish, or name one with record")

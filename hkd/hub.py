@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCardData, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from .manifest import is_artifact, read_manifest
-from .files import KNOWN, check_online, check_repo, find_model, find_record
+from .files import HKDError, KNOWN, check_online, check_repo, find_model, find_record
 from .models import content_hash, modality_of, write_whole, _load_config
 from .recipe import history, kind, recorded, teachers, trains
 from .report import load_any, load_results, portable, table, wilson
@@ -87,9 +87,9 @@ def _own(r, seed): return r.accuracies[r.seeds.index(seed)] if seed in r.seeds a
 def _rows(rec, folder, name):
     "The rows that are about a folder's model"
     rows = [r for r in rec if r.name==name]
-    if not rows: raise ValueError(f"{folder}: the record has no row {name!r}; it has {', '.join(dict.fromkeys(r.name for r in rec))}: name one as stage")
+    if not rows: raise HKDError(f"{folder}: the record has no row {name!r}; it has {', '.join(dict.fromkeys(r.name for r in rec))}: name one as stage")
     told = rows[0].model
-    if told and (mine := content_hash(load_any(folder))[:16])!=told: raise ValueError(f"{folder} holds the model {mine}, but the record measured {told}: give the record of this run")
+    if told and (mine := content_hash(load_any(folder))[:16])!=told: raise HKDError(f"{folder} holds the model {mine}, but the record measured {told}: give the record of this run")
     return rows
 
 # %% ../nbs/05j_hub.ipynb #cec3fd0a
@@ -203,7 +203,7 @@ def push_to_hub(
         api.create_repo(repo, private=private, exist_ok=True)
         done = api.create_commit(repo, ops, commit_message='Model and card, by hkd')
     except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled) as e:
-        raise ValueError(f"{repo}: the hub refused ({' '.join(str(e).split())[:200]}); log in with `hf auth login`, with a token that may write there") from None
+        raise HKDError(f"{repo}: the hub refused ({' '.join(str(e).split())[:200]}); log in with `hf auth login`, with a token that may write there") from None
     return str(getattr(done, 'commit_url', f'{constants.ENDPOINT}/{repo}'))
 
 def write_card(

@@ -9,6 +9,7 @@ __all__ = ['open_image', 'pixel_settings', 'pixels']
 import io, math, warnings
 import numpy as np
 from PIL import Image, ImageOps
+from .files import HKDError
 
 # %% ../nbs/00f_images.ipynb #97e6c82e
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)   # such an image is thinned out
@@ -49,7 +50,7 @@ def open_image(
             ImageOps.exif_transpose(im, in_place=True)
             return _to_rgb(_thinned(im))
     except Exception as e:   # decoders fail in many ways
-        raise ValueError(f"{x.get('path') or 'image'}: {_unreadable(e)}") from None
+        raise HKDError(f"{x.get('path') or 'image'}: {_unreadable(e)}") from None
 
 def _unreadable(e):
     "What is wrong with an image's file, and what to do about it"

@@ -16,7 +16,7 @@ from typing import Callable, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from .files import check_teaching, check_temperature as _check_T
+from .files import HKDError, check_teaching, check_temperature as _check_T
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _upcast(x):
@@ -46,8 +46,8 @@ def _check_logits(
     "Both logits must be (batch, classes), with two classes or more"
     _check_T(T)
     if z_s.ndim != 2 or z_s.shape != z_t.shape:
-        raise ValueError(f"logits of shape {tuple(z_s.shape)} (student) and {tuple(z_t.shape)} (teacher): both must be one (batch, classes)")
-    if z_s.shape[1] < 2: raise ValueError("logits have 1 class, where a softmax is always 1: use logit_mse, the loss of regression")
+        raise HKDError(f"logits of shape {tuple(z_s.shape)} (student) and {tuple(z_t.shape)} (teacher): both must be one (batch, classes)")
+    if z_s.shape[1] < 2: raise HKDError("logits have 1 class, where a softmax is always 1: use logit_mse, the loss of regression")
 
 def _kl(
     log_p_s:Tensor, # student log-probabilities (batch, classes)
@@ -77,7 +77,7 @@ def logit_mse(
     "Mean squared error between raw logits"
     if {z_s.ndim, z_t.ndim} == {1, 2}: z_s, z_t = (z[:, None] if z.ndim == 1 else z for z in (z_s, z_t))
     if z_s.shape != z_t.shape:
-        raise ValueError(f"logits of shape {tuple(z_s.shape)} (student) and {tuple(z_t.shape)} (teacher): they must be the same")
+        raise HKDError(f"logits of shape {tuple(z_s.shape)} (student) and {tuple(z_t.shape)} (teacher): they must be the same")
     return F.mse_loss(z_s, z_t)
 
 # %% ../nbs/01_kd_losses.ipynb #5933799d
@@ -162,7 +162,7 @@ def dist_loss(
 # %% ../nbs/01_kd_losses.ipynb #91f80659
 def _check_rows(x_s, x_t):
     if x_s.ndim != 2 or x_t.ndim != 2 or len(x_s) != len(x_t):
-        raise ValueError(f"RKD of shapes {tuple(x_s.shape)} (student) and {tuple(x_t.shape)} (teacher): both must be (batch, width), with one batch")
+        raise HKDError(f"RKD of shapes {tuple(x_s.shape)} (student) and {tuple(x_t.shape)} (teacher): both must be (batch, width), with one batch")
 
 @_full_precision
 def rkd_distance(
@@ -214,10 +214,10 @@ def _check_hidden(
 ):
     "Student and teacher must agree on tokens and on width"
     if h_s.shape[:-1] != h_t.shape[:-1]:
-        raise ValueError(f"hidden states of {tuple(h_s.shape[:-1])} (student) and {tuple(h_t.shape[:-1])} (teacher) tokens: both need one tokenization or patch grid")
+        raise HKDError(f"hidden states of {tuple(h_s.shape[:-1])} (student) and {tuple(h_t.shape[:-1])} (teacher) tokens: both need one tokenization or patch grid")
     if h_s.shape[-1] != h_t.shape[-1]:
         d_s, d_t = h_s.shape[-1], h_t.shape[-1]
-        raise ValueError(f"hidden width {d_s} (student) and {d_t} (teacher): pass projector=make_projector({d_s}, {d_t})")
+        raise HKDError(f"hidden width {d_s} (student) and {d_t} (teacher): pass projector=make_projector({d_s}, {d_t})")
 
 def _token_mean(
     x:Tensor,         # one value a token (batch, tokens)
@@ -279,7 +279,7 @@ def attention_scores(
     heads:int, # heads to split the width into
 )->Tensor:     # scores before the softmax (batch, heads, tokens, tokens)
     "Scaled dot products between the heads of `q` and of `k`"
-    if q.shape[-1] % heads: raise ValueError(f"{heads} heads do not divide the width {q.shape[-1]}: take a number that does")
+    if q.shape[-1] % heads: raise HKDError(f"{heads} heads do not divide the width {q.shape[-1]}: take a number that does")
     q, k = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k))
     return q @ k.mT / q.shape[-1]**.5
 
@@ -292,7 +292,7 @@ def tinybert_attention(
 )->Tensor:            # scalar
     "Mean squared error between attention scores of real tokens"
     if a_s.shape != a_t.shape:
-        raise ValueError(f"attention of {a_s.shape[1]} heads, {a_s.shape[-1]} tokens (student) and {a_t.shape[1]} heads, {a_t.shape[-1]} tokens (teacher): "
+        raise HKDError(f"attention of {a_s.shape[1]} heads, {a_s.shape[-1]} tokens (student) and {a_t.shape[1]} heads, {a_t.shape[-1]} tokens (teacher): "
                          "TinyBERT needs the same of both; minilm_loss takes any heads")
     if mask is None: return F.mse_loss(a_s, a_t)
     m = mask.bool()
@@ -358,8 +358,8 @@ def layer_map(
     "Pairs of layers that should agree"
     if how == 'final': return [(n_student-1, n_teacher-1)]
     if isinstance(how, str):
-        if how not in ('uniform', 'last'): raise ValueError(f"layers={how!r}: choose uniform, last, final, or give pairs of layers")
-        if n_student > n_teacher: raise ValueError(f"layers={how!r}: the student's {n_student} layers are more than the teacher's {n_teacher}; give pairs of layers")
+        if how not in ('uniform', 'last'): raise HKDError(f"layers={how!r}: choose uniform, last, final, or give pairs of layers")
+        if n_student > n_teacher: raise HKDError(f"layers={how!r}: the student's {n_student} layers are more than the teacher's {n_teacher}; give pairs of layers")
         if how == 'last': return [(i, i + n_teacher - n_student) for i in range(n_student)]
         return [(i, (2*(i+1)*n_teacher + n_student)//(2*n_student) - 1) for i in range(n_student)]
     return _given_pairs(n_student, n_teacher, list(how))
@@ -367,18 +367,18 @@ def layer_map(
 def _given_pairs(n_student, n_teacher, how):
     "Check a map that was given"
     if how and all(isinstance(o, int) for o in how):
-        if len(how) != n_student: raise ValueError(f"layers={how}: {len(how)} teacher layers for a student of {n_student} layers; give one for each, or pairs")
+        if len(how) != n_student: raise HKDError(f"layers={how}: {len(how)} teacher layers for a student of {n_student} layers; give one for each, or pairs")
         how = list(enumerate(how))
-    if not how or any(isinstance(p, (int, str)) or len(p) != 2 for p in how): raise ValueError(f"layers={how}: give pairs (student layer, teacher layer), such as [(0, 1), (1, 3)]")
+    if not how or any(isinstance(p, (int, str)) or len(p) != 2 for p in how): raise HKDError(f"layers={how}: give pairs (student layer, teacher layer), such as [(0, 1), (1, 3)]")
     for i, j in how:
-        if not 0 <= i < n_student: raise ValueError(f"layers={how}: student layer {i} does not exist; it has 0 to {n_student-1}")
-        if not 0 <= j < n_teacher: raise ValueError(f"layers={how}: teacher layer {j} does not exist; it has 0 to {n_teacher-1}")
+        if not 0 <= i < n_student: raise HKDError(f"layers={how}: student layer {i} does not exist; it has 0 to {n_student-1}")
+        if not 0 <= j < n_teacher: raise HKDError(f"layers={how}: teacher layer {j} does not exist; it has 0 to {n_teacher-1}")
     return [(i, j) for i, j in how]
 
 # %% ../nbs/01_kd_losses.ipynb #32ed1591
 def _dkd_labelled(z_s, z_t, y, T):
     "DKD on the rows that have a label"
-    if y is None: raise ValueError("loss='dkd' needs labels and this batch has none: use 'soft' where there are no labels")
+    if y is None: raise HKDError("loss='dkd' needs labels and this batch has none: use 'soft' where there are no labels")
     known = y != -100
     return dkd_loss(z_s[known], z_t[known], y[known], T) if known.any() else z_s.sum()*0
 
@@ -449,9 +449,9 @@ def feature_loss(
     kind = FEATURE_LOSSES[intermediate]
     for who, feats in (('student', feats_s), ('teacher', feats_t)):
         for need in kind.needs:
-            if getattr(feats, need, None) is None: raise ValueError(f"intermediate={intermediate!r} needs the {who}'s {need}: capture it in Features({need}=...)")
+            if getattr(feats, need, None) is None: raise HKDError(f"intermediate={intermediate!r} needs the {who}'s {need}: capture it in Features({need}=...)")
     pairs = layer_map(*(len(getattr(f, kind.needs[0])) for f in (feats_s, feats_t)), kind.layers if layers is None else layers)
-    if projectors is not None and len(projectors) != len(pairs): raise ValueError(f"{len(projectors)} projectors for {len(pairs)} pairs of layers: give one a pair")
+    if projectors is not None and len(projectors) != len(pairs): raise HKDError(f"{len(projectors)} projectors for {len(pairs)} pairs of layers: give one a pair")
     losses = [kind.f(feats_s, feats_t, i, j, mask, projectors[k] if projectors is not None else None) for k, (i, j) in enumerate(pairs)]
     return sum(losses) / len(losses)
 
@@ -505,8 +505,8 @@ def distillation_loss(
 )->Losses:                         # total and parts, scalars
     "Labels, the teacher's logits and its layers in one loss"
     check_loss_args(loss, alpha, T, beta, intermediate, regression)
-    if alpha > 0 and z_t is None: raise ValueError(f"alpha={alpha} needs the teacher's logits: pass z_t, or alpha=0")
-    if beta > 0 and (feats_s is None or feats_t is None): raise ValueError(f"beta={beta} needs the features of student and teacher: pass feats_s and feats_t, or beta=0")
+    if alpha > 0 and z_t is None: raise HKDError(f"alpha={alpha} needs the teacher's logits: pass z_t, or alpha=0")
+    if beta > 0 and (feats_s is None or feats_t is None): raise HKDError(f"beta={beta} needs the features of student and teacher: pass feats_s and feats_t, or beta=0")
     z_s = _upcast(z_s)
     total = kd = feature = z_s.new_zeros(())
     ce = _label_loss(z_s, y, regression)

@@ -10,6 +10,7 @@ import hashlib, json, os, re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
+from .files import HKDError
 from . import __version__
 from .images import open_image, pixel_settings, pixels
 from .manifest import check_files, find_artifact
@@ -22,7 +23,7 @@ def answers(
 )->list:               # a dict each: `label` and `probability`, or `value` where there is one output
     "Logits as predictions"
     if problem_type=='multi_label_classification':
-        raise ValueError("the head gives several labels at once, which hkd does not support; "
+        raise HKDError("the head gives several labels at once, which hkd does not support; "
                          "take a model with one label")
     z = np.asarray(logits, dtype=np.float32)
     if problem_type=='regression' or z.shape[-1]==1: return [dict(value=float(v)) for v in z[:,0]]

@@ -8,7 +8,7 @@ __all__ = ['BLOCK', 'GROUP', 'stored_parts', 'is_artifact', 'read_manifest', 'ch
 # %% ../nbs/00h_manifest.ipynb #04a00004
 import hashlib, json, math, re
 from pathlib import Path
-from .files import models_dir, _hub_answers, _stay_offline
+from .files import HKDError, models_dir, _hub_answers, _stay_offline
 
 # %% ../nbs/00h_manifest.ipynb #a6765dea
 BLOCK,GROUP = 64,256   # weights that share an absmax, and absmaxes that share a step
@@ -36,24 +36,24 @@ _BESIDE = {'README.md','LICENSE','metrics.json'}   # may stand beside an artifac
 _TRUST = 'get it from someone you trust'
 
 def _need(ok, where, what, cure='copy it again'):
-    if not ok: raise ValueError(f"{where} {what}: {cure}")
+    if not ok: raise HKDError(f"{where} {what}: {cure}")
 
 def _parse(d):
     "The manifest as it stands, unchecked"
     f = d/_MANIFEST
-    if not f.is_file(): raise ValueError(f"{d} is no hkd artifact: it holds no {_MANIFEST}")
+    if not f.is_file(): raise HKDError(f"{d} is no hkd artifact: it holds no {_MANIFEST}")
     if f.stat().st_size>_MOST_JSON:
-        raise ValueError(f"{d} is no hkd artifact: its {_MANIFEST} is larger than {_MOST_JSON>>20} MB")
+        raise HKDError(f"{d} is no hkd artifact: its {_MANIFEST} is larger than {_MOST_JSON>>20} MB")
     said = _read_json(f, f"{d} is no hkd artifact, or damaged: copy it again")
     if not isinstance(said, dict):
-        raise ValueError(f"{d} is no hkd artifact: its {_MANIFEST} is of another kind")
+        raise HKDError(f"{d} is no hkd artifact: its {_MANIFEST} is of another kind")
     return said
 
 def _read_json(f, why):
-    def refuse(word): raise ValueError(f'{word} is no number')
+    def refuse(word): raise HKDError(f'{word} is no number')
     try: return json.loads(f.read_bytes().decode('utf-8'), parse_constant=refuse)
     except (ValueError, RecursionError) as e:
-        raise ValueError(f"{why} ({f.name}: {' '.join(str(e).split())[:100]})") from None
+        raise HKDError(f"{why} ({f.name}: {' '.join(str(e).split())[:100]})") from None
 
 # %% ../nbs/00h_manifest.ipynb #4bfbfa58
 def is_artifact(
@@ -118,7 +118,7 @@ def _check_files(d, files):
     "Each file is there, is a file of this folder, and is the one that was written; no other is"
     for p in d.iterdir():
         if p.name not in files and p.name!=_MANIFEST and p.name not in _BESIDE and not p.name.startswith('.'):
-            raise ValueError(f"{d} also holds {p.name}, which its manifest doesn't list: remove it")
+            raise HKDError(f"{d} also holds {p.name}, which its manifest doesn't list: remove it")
     root = d.resolve()
     for k,e in files.items():
         f = d/k

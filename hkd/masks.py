@@ -12,6 +12,7 @@ import numpy as np, torch
 from torch import nn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from .files import HKDError
 
 # %% ../nbs/01a_masks.ipynb #a2625a8c
 def attach_mask(
@@ -20,9 +21,9 @@ def attach_mask(
 )->nn.Module:        # the same layer
     "Zero what the mask leaves out, and remember it"
     w = layer.weight
-    if not w.is_floating_point(): raise ValueError(f"{type(layer).__name__} holds packed {str(w.dtype).removeprefix('torch.')} weights: prune in float, then quantise")
+    if not w.is_floating_point(): raise HKDError(f"{type(layer).__name__} holds packed {str(w.dtype).removeprefix('torch.')} weights: prune in float, then quantise")
     mask = torch.as_tensor(mask, device=w.device)
-    if mask.shape!=w.shape: raise ValueError(f"the mask is {tuple(mask.shape)}, the weight {tuple(w.shape)}: they must agree")
+    if mask.shape!=w.shape: raise HKDError(f"the mask is {tuple(mask.shape)}, the weight {tuple(w.shape)}: they must agree")
     layer.register_buffer('weight_mask', mask.bool().clone(), persistent=False)
     return _apply(layer)
 
@@ -72,12 +73,12 @@ def load_masks(
     file = Path(folder)/NAME
     if not file.is_file(): return model
     try: bits = load_file(file)
-    except SafetensorError as e: raise ValueError(f"{file} can't be read ({e}): copy it again, or delete it to go on without masks") from None
+    except SafetensorError as e: raise HKDError(f"{file} can't be read ({e}): copy it again, or delete it to go on without masks") from None
     layers = dict(model.named_modules())
     for k,b in bits.items():
         w = getattr(layers.get(k), 'weight', None)
-        if w is None or b.dtype!=torch.uint8 or b.shape!=(-(-w.numel()//8),): raise ValueError(f"{file}: {k} doesn't fit this model, so the masks belong to another one: delete the file to go on without them")
+        if w is None or b.dtype!=torch.uint8 or b.shape!=(-(-w.numel()//8),): raise HKDError(f"{file}: {k} doesn't fit this model, so the masks belong to another one: delete the file to go on without them")
         mask = torch.from_numpy(np.unpackbits(b.numpy(), count=w.numel()).reshape(w.shape).astype(bool)).to(w.device)
-        if (w.detach()[~mask]!=0).any(): raise ValueError(f"{file}: weights of {k} that it says are pruned are not zero, so it belongs to another model or to another time: delete it to go on without masks")
+        if (w.detach()[~mask]!=0).any(): raise HKDError(f"{file}: weights of {k} that it says are pruned are not zero, so it belongs to another model or to another time: delete it to go on without masks")
         attach_mask(layers[k], mask)
     return model

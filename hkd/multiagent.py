@@ -8,6 +8,7 @@ __all__ = ['WEIGHTINGS', 'confidence_weights', 'entropy_weights', 'ca_mkd_weight
 # %% ../nbs/03_multiagent.ipynb #ebab13a1
 import numpy as np, torch
 from torch.nn import functional as F
+from .files import HKDError
 from .data import load_task, score
 from .training import Teachers, _code, _members, check_teacher, mean_weights, teacher_logits
 
@@ -54,7 +55,7 @@ class TeacherEnsemble(Teachers):
         max_length=None,    # tokens a text is cut to, see `predict_logits`
     )->np.ndarray:          # (examples, classes): log-probabilities, or numbers for regression
         "What the ensemble says of each example; every teacher's answers come from its cache"
-        if self.needs_labels: raise ValueError(f"{self} weighs its teachers by the labels, which a prediction must not know: choose other weights")
+        if self.needs_labels: raise HKDError(f"{self} weighs its teachers by the labels, which a prediction must not know: choose other weights")
         task = load_task(task)
         z = np.stack([np.asarray(z) for z in map(lambda t: _heard(t, task, split, max_length), _members(self, task))], 1)
         return self.combine(torch.from_numpy(z), None, 1.).numpy()
@@ -73,11 +74,11 @@ def _heard(t, task, split, max_length):
 
 def _check_weights(weights, n):
     if isinstance(weights, str):
-        if weights not in WEIGHTINGS: raise ValueError(f"weights={weights!r}: choose {', '.join(map(repr, WEIGHTINGS))}, or give a number for each teacher")
+        if weights not in WEIGHTINGS: raise HKDError(f"weights={weights!r}: choose {', '.join(map(repr, WEIGHTINGS))}, or give a number for each teacher")
         return weights
     w = [float(x) for x in weights]
-    if len(w)!=n: raise ValueError(f"weights={w}: there are {n} teachers, so give {n} numbers")
-    if not np.isfinite(w).all() or min(w)<0 or sum(w)==0: raise ValueError(f"weights={w}: they must be 0 or more, and not all 0")
+    if len(w)!=n: raise HKDError(f"weights={w}: there are {n} teachers, so give {n} numbers")
+    if not np.isfinite(w).all() or min(w)<0 or sum(w)==0: raise HKDError(f"weights={w}: they must be 0 or more, and not all 0")
     return [x/sum(w) for x in w]
 
 # %% ../nbs/03_multiagent.ipynb #c09c50f2
@@ -88,6 +89,6 @@ def agreement(
 )->np.ndarray:          # (teachers, teachers), percent
     "On how many examples of a split two teachers say the same"
     task,ensemble = load_task(task), teachers if hasattr(teachers, 'teachers') else Teachers(teachers)
-    if task.is_regression: raise ValueError(f"{task.name} asks for a number: agreement is defined for classes")
+    if task.is_regression: raise HKDError(f"{task.name} asks for a number: agreement is defined for classes")
     said = np.stack(list(map(lambda t: np.asarray(_heard(t, task, split, 128)).argmax(-1), _members(ensemble, task))))
     return 100*(said[:,None]==said[None]).mean(-1)

@@ -16,7 +16,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from .artifact import is_artifact, read_manifest, save_compressed
 from .data import Task, demo_config, demo_tokenizer, load_task, load_transfer
-from .files import DEMO_MODELS, check_transfer, data_dir, find_model, find_transfer
+from .files import (HKDError, RunConflict, DEMO_MODELS, check_transfer, data_dir, find_model, find_transfer,
+                    located)
 from .kd_losses import check_loss_args
 from .models import (_load_config, content_hash, modality_of, model_from_config, pick_layers,
                         resize_positions, restore_vocab, save_model, student_from_teacher, trim_vocab,
@@ -164,7 +165,7 @@ def _artifact(w): # its key stands in the manifest
     key = _hash(1, content_hash(model), w.stage.embeddings)
     if is_artifact(w.out):
         if read_manifest(w.out)['info'].get('key')==key: return
-        raise ValueError(f"{w.out} holds another artifact; choose another name for the run, or remove it")
+        raise RunConflict(f"{w.out} holds another artifact; choose another name for the run, or remove it")
     save_compressed(model, w.out, embeddings=w.stage.embeddings, info=dict(key=key, task=w.task.name, max_length=_max_length(w.recipe, w.stage)))
 
 RUN = dict(finetune=_finetune, trim=_trim, distill=_distill, prune=_prune, qlora=_qlora, artifact=_artifact)
@@ -185,23 +186,23 @@ def _max_length(recipe, stage):
 # %% ../nbs/05h_pipeline.ipynb #762fa0f7
 def _check_checkpoint(name, task):
     if name in DEMO_MODELS:
-        if not task.name.startswith('demo-'): raise ValueError(f"{name} is made for the demo tasks only: give a checkpoint for {task.name} in its place")
+        if not task.name.startswith('demo-'): raise HKDError(f"{name} is made for the demo tasks only: give a checkpoint for {task.name} in its place")
         return
     reads = modality_of(_load_config(name, find_model(name)))   # of a hub name, its config is fetched
-    if reads!=task.modality: raise ValueError(f"{name} is a model for {reads}, but task {task.name!r} needs one for {task.modality}")
+    if reads!=task.modality: raise HKDError(f"{name} is a model for {reads}, but task {task.name!r} needs one for {task.modality}")
 
 def _check_stage(s, task, recipe):
     if getattr(s, 'transfer', None): check_transfer(s.transfer)
-    if getattr(s, 'transfer', None)=='perturbed' and task.modality!='text': raise ValueError(f"transfer: only texts can be perturbed, and {task.name!r} has images: set views")
+    if getattr(s, 'transfer', None)=='perturbed' and task.modality!='text': raise HKDError(f"transfer: only texts can be perturbed, and {task.name!r} has images: set views")
     if isinstance(s, Trim) and s.layers is not None and s.model not in recipe and s.model not in DEMO_MODELS:
         if n := getattr(_load_config(s.model, find_model(s.model)), 'num_hidden_layers', None): pick_layers(s.layers, n)
     if getattr(s, 'image_size', None): check_image_size(s.image_size, task)
-    if isinstance(s, Trim) and s.vocab and task.modality!='text': raise ValueError(f"vocab: {task.name!r} has images, which have no vocabulary")
+    if isinstance(s, Trim) and s.vocab and task.modality!='text': raise HKDError(f"vocab: {task.name!r} has images, which have no vocabulary")
     if isinstance(s, Training): _check_arguments(s, task)
     if isinstance(s, Taught): check_loss_args(s.loss, s.alpha, s.T, getattr(s, 'beta', 0.), getattr(s, 'intermediate', None), regression=task.is_regression)
     if len(teachers(s))>1: TeacherEnsemble(teachers(s), s.weights)
     for n in teachers(s):
-        if n in recipe and not isinstance(recipe[n], Training): raise ValueError(f"teacher {n!r} is a {kind(recipe[n])}, which hasn't learnt anything: name one that trains")
+        if n in recipe and not isinstance(recipe[n], Training): raise HKDError(f"teacher {n!r} is a {kind(recipe[n])}, which hasn't learnt anything: name one that trains")
 
 def _check_arguments(s, task):
     n = len(task.splits['train'])
@@ -215,7 +216,7 @@ def check_recipe(
     check_checkpoints(recipe, lambda n: _check_checkpoint(n, task))
     for s in recipe.stages:
         try: _check_stage(s, task, recipe)
-        except (ValueError, FileNotFoundError) as e: raise ValueError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
+        except (ValueError, FileNotFoundError) as e: raise HKDError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
 
 # %% ../nbs/05h_pipeline.ipynb #785d6713
 def steps_of(s, n): # optimiser steps of a stage with n examples to train on
@@ -263,7 +264,7 @@ def claim(
             try: fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)
             except BlockingIOError:
                 f.seek(0)
-                raise ValueError(f"{folder} is being run by {f.read().strip() or 'another process'}: wait for it, or choose another name for this run") from None
+                raise HKDError(f"{folder} is being run by {f.read().strip() or 'another process'}: wait for it, or choose another name for this run") from None
         with writing(folder):
             f.truncate(0)
             os.write(f.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())   # not by way of a buffer, which closing would empty again
@@ -551,7 +552,10 @@ def _train(recipe, task, where, say, report_to='none'):
         progress.begin(f"{w.out.name}: {kind(s)} of {s.model}" + f", heard: {', '.join(teachers(s))}"*bool(teachers(s)) + f", {steps} steps"*bool(steps) + ", done before"*was_done)
         try:
             with heartbeat.doing(f"stage {progress.at()} {w.out.name}"): _do(w)
-        except ValueError as e: raise ValueError(f"stage {s.name!r}: {e}" + "; as the recipe is the same, its data or a checkpoint has changed since"*('holds another' in str(e))) from None
+        except RunConflict as e:
+            changed = "as the recipe is the same, its data or a checkpoint has changed since"
+            raise RunConflict(f"stage {s.name!r}: {e}", fix=changed) from None
+        except ValueError as e: raise located(e, f"stage {s.name!r}") from None
         progress.end(steps and not was_done)
         if tokens := _tokens_kept(w.out): say(f"{w.out.name}: {tokens}")
         _check_learnt(w)
@@ -566,7 +570,7 @@ def _check_learnt(w):
     "A model that came to nothing needn't be built upon"
     kept = w.out/'metrics.json'
     for split,m in (json.loads(kept.read_text())['metrics'] if kept.is_file() else {}).items():
-        if not np.isfinite(m['loss']): raise ValueError(f"stage {w.stage.name!r}: its loss on {split} is {m['loss']}: the training diverged; use a lower learning rate, in a run of another name")
+        if not np.isfinite(m['loss']): raise HKDError(f"stage {w.stage.name!r}: its loss on {split} is {m['loss']}: the training diverged; use a lower learning rate, in a run of another name")
 
 def _seconds(recipe, where): # that training took, over all starts
     return sum(json.loads(f.read_text())['seconds'] for s,seed in plan(recipe) if (f := where/folder(s, seed)/'metrics.json').is_file())

@@ -15,6 +15,7 @@ from numbers import Real
 import numpy as np, torch
 from torch import nn
 from torch.nn import functional as F
+from .files import HKDError
 from .data import Collator, Task, load_task, prepare
 from .kd_losses import check_loss_args
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
@@ -35,7 +36,7 @@ def prunable(
     if not found:
         adapted = hasattr(model, 'peft_config')
         why = ": merge its adapters first" if adapted else ", so nothing of it can be pruned"
-        raise ValueError(f"{type(model).__name__} has no ordinary Linear or convolution in its backbone{why}")
+        raise HKDError(f"{type(model).__name__} has no ordinary Linear or convolution in its backbone{why}")
     return found
 
 # %% ../nbs/05_prune.ipynb #af87f052
@@ -58,15 +59,15 @@ def _drop(layer, drop):
 
 def _count(amount, n, where):
     k = int(round(amount*n))
-    if k==n: raise ValueError(f"amount={amount}: nothing would be left of the {n} weights of {where}; take a smaller share")
+    if k==n: raise HKDError(f"amount={amount}: nothing would be left of the {n} weights of {where}; take a smaller share")
     return k
 
 def _check_float(layers):
     for k,m in layers.items():
-        if not m.weight.is_floating_point(): raise ValueError(f"{k} is quantised ({type(m).__name__}): prune in float, then quantise")
+        if not m.weight.is_floating_point(): raise HKDError(f"{k} is quantised ({type(m).__name__}): prune in float, then quantise")
 
 def _check_share(name, x):
-    if not (isinstance(x, Real) and 0<=x<1): raise ValueError(f"{name}={x}: must be a share, from 0 to below 1")
+    if not (isinstance(x, Real) and 0<=x<1): raise HKDError(f"{name}={x}: must be a share, from 0 to below 1")
 
 # %% ../nbs/05_prune.ipynb #c180efc5
 def prune(
@@ -85,18 +86,18 @@ def prune(
     elif scope=='global':
         scores = [_magnitude(l).flatten() for l in layers.values()]
         drops = _smallest(torch.cat(scores), _count(amount, sum(map(len, scores)), 'the model')).split([len(s) for s in scores])
-    else: raise ValueError(f"scope={scope!r}: there are 'layer' and 'global'")
+    else: raise HKDError(f"scope={scope!r}: there are 'layer' and 'global'")
     for l,d in zip(layers.values(), drops): _drop(l, d)
     return model
 
 # %% ../nbs/05_prune.ipynb #eb5ffb2f
 def _prune_pattern(model, layers, amount, scope, pattern):
     "Two of four, in place"
-    if pattern!='2:4': raise ValueError(f"pattern={pattern!r}: there is '2:4'")
-    if amount not in (None, .5) or scope!='layer': raise ValueError(f"amount={amount}, scope={scope!r}: 2:4 prunes half of each layer; leave them out")
+    if pattern!='2:4': raise HKDError(f"pattern={pattern!r}: there is '2:4'")
+    if amount not in (None, .5) or scope!='layer': raise HKDError(f"amount={amount}, scope={scope!r}: 2:4 prunes half of each layer; leave them out")
     for k,l in layers.items():
-        if not isinstance(l, nn.Linear): raise ValueError(f"{k} is a convolution: 2:4 is for Linears; give an amount instead")
-        if l.in_features%4: raise ValueError(f"{k} is {l.in_features} wide, which four doesn't divide: 2:4 can't be had; give an amount instead")
+        if not isinstance(l, nn.Linear): raise HKDError(f"{k} is a convolution: 2:4 is for Linears; give an amount instead")
+        if l.in_features%4: raise HKDError(f"{k} is {l.in_features} wide, which four doesn't divide: 2:4 can't be had; give an amount instead")
     for l in layers.values():
         s = _magnitude(l).reshape(-1, 4)
         _drop(l, torch.zeros_like(s, dtype=torch.bool).scatter(1, s.argsort(dim=1, stable=True)[:,:2], True))
@@ -120,7 +121,7 @@ def _size(m): return m.in_features*m.out_features if isinstance(m, nn.Linear) el
 
 def _zeros(name, m):
     if m.weight.is_floating_point(): return int((m.weight==0).sum())
-    if getattr(m, 'weight_mask', None) is None: raise ValueError(f"{name} is quantised and has no mask, and the format makes zeros of its own: ask before quantising")
+    if getattr(m, 'weight_mask', None) is None: raise HKDError(f"{name} is quantised and has no mask, and the format makes zeros of its own: ask before quantising")
     return int((~m.weight_mask).sum())
 
 def make_permanent(
@@ -173,10 +174,10 @@ class CubicSchedule(TrainerCallback):
 
     def __post_init__(self):
         _check_share('amount', self.amount); _check_share('initial', self.initial)
-        if self.initial>self.amount: raise ValueError(f"initial={self.initial}: sparsity only rises, and amount={self.amount} is lower")
-        if not 0<=self.begin<self.end<=1: raise ValueError(f"begin={self.begin}, end={self.end}: shares of all steps, the first below the second")
-        if self.every<1: raise ValueError(f"every={self.every}: must be at least one step")
-        if self.scope not in ('layer','global'): raise ValueError(f"scope={self.scope!r}: there are 'layer' and 'global'")
+        if self.initial>self.amount: raise HKDError(f"initial={self.initial}: sparsity only rises, and amount={self.amount} is lower")
+        if not 0<=self.begin<self.end<=1: raise HKDError(f"begin={self.begin}, end={self.end}: shares of all steps, the first below the second")
+        if self.every<1: raise HKDError(f"every={self.every}: must be at least one step")
+        if self.scope not in ('layer','global'): raise HKDError(f"scope={self.scope!r}: there are 'layer' and 'global'")
 
     def _span(self, steps):
         first = int(self.begin*steps)
@@ -229,10 +230,10 @@ def prune_and_recover(
 
 def _schedule(schedule, amount, scope, pattern):
     if schedule is None: return None
-    if pattern is not None: raise ValueError(f"pattern={pattern!r} is pruned at once: leave schedule out")
+    if pattern is not None: raise HKDError(f"pattern={pattern!r} is pruned at once: leave schedule out")
     if schedule=='cubic': return CubicSchedule(.3 if amount is None else amount, scope=scope)
-    if not isinstance(schedule, CubicSchedule): raise ValueError(f"schedule={schedule!r}: give 'cubic', a CubicSchedule, or None")
-    if amount is not None or scope!='layer': raise ValueError(f"amount={amount}, scope={scope!r}: the schedule has its own; leave them out")
+    if not isinstance(schedule, CubicSchedule): raise HKDError(f"schedule={schedule!r}: give 'cubic', a CubicSchedule, or None")
+    if amount is not None or scope!='layer': raise HKDError(f"amount={amount}, scope={scope!r}: the schedule has its own; leave them out")
     return schedule
 
 # %% ../nbs/05_prune.ipynb #fdd5485d
@@ -240,9 +241,9 @@ def _parts(model):
     "The six Linears of each layer, and the number of heads"
     _check_float(prunable(model))
     try: _,layers = encoder_layers(model)
-    except ValueError: raise ValueError(f"{type(model).__name__} has no stack of encoder layers to remove neurons or heads from; masks work: prune(model)") from None
+    except ValueError: raise HKDError(f"{type(model).__name__} has no stack of encoder layers to remove neurons or heads from; masks work: prune(model)") from None
     parts,heads = [layer_linears(l) for l in layers], encoder_config(model.config).num_attention_heads
-    if (width := parts[0][0].out_features)%heads: raise ValueError(f"num_attention_heads={heads} doesn't divide the {width} outputs of the queries: the config belongs to another model")
+    if (width := parts[0][0].out_features)%heads: raise HKDError(f"num_attention_heads={heads} doesn't divide the {width} outputs of the queries: the config belongs to another model")
     return parts, heads
 
 def _l1(parts, heads):
@@ -291,18 +292,18 @@ def importance(
     parts,heads = _parts(model)
     if by=='l1':
         with torch.no_grad(): return _l1(parts, heads)
-    if by!='taylor': raise ValueError(f"by={by!r}: there are 'l1' and 'taylor'")
-    if task is None: raise ValueError("by='taylor' looks at examples: give the task")
+    if by!='taylor': raise HKDError(f"by={by!r}: there are 'l1' and 'taylor'")
+    if task is None: raise HKDError("by='taylor' looks at examples: give the task")
     task = load_task(task)
     return _taylor(model, task, parts, heads, _batches(model, task, batches, batch_size, max_length, seed))
 
 # %% ../nbs/05_prune.ipynb #12726650
 def _strongest(scores, fraction, what, shape): # -> (layers, kept), in their old order
     _check_share('fraction', fraction)
-    if tuple(scores.shape)!=shape: raise ValueError(f"the scores are {tuple(scores.shape)}, the model's {what} {shape}: take importance() of this model")
+    if tuple(scores.shape)!=shape: raise HKDError(f"the scores are {tuple(scores.shape)}, the model's {what} {shape}: take importance() of this model")
     n,out = shape[1], int(round(fraction*shape[1]))
-    if out==n: raise ValueError(f"fraction={fraction} of {n} {what} is all of them: nothing would be left of a layer")
-    if fraction and not out: raise ValueError(f"fraction={fraction} of {n} {what} is none: the smallest step is {1/n:.3g}")
+    if out==n: raise HKDError(f"fraction={fraction} of {n} {what} is all of them: nothing would be left of a layer")
+    if fraction and not out: raise HKDError(f"fraction={fraction} of {n} {what} is none: the smallest step is {1/n:.3g}")
     return scores.argsort(dim=1, descending=True, stable=True)[:,:n-out].sort(dim=1).values
 
 def _rebuilt(model, cuts, **changes):
@@ -316,7 +317,7 @@ def _rebuilt(model, cuts, **changes):
         if dim==0 and layer.bias is not None: state[f'{k}.bias'] = layer.bias.detach()[keep]
         if k in masks: masks[k] = masks[k].index_select(dim, keep)
     with torch.random.fork_rng(devices=[]): small = class_for(type(model), config)(config).to(_device(model), model.dtype).eval()
-    if wrong := [k for k,w in small.state_dict().items() if w.shape!=state[k].shape]: raise ValueError(f"{type(model).__name__}: {wrong[0]} also depends on what is to be removed, so it can't be")
+    if wrong := [k for k,w in small.state_dict().items() if w.shape!=state[k].shape]: raise HKDError(f"{type(model).__name__}: {wrong[0]} also depends on what is to be removed, so it can't be")
     small.load_state_dict(state)
     for k,m in masks.items(): attach_mask(small.get_submodule(k), m)
     small.processor,small.new_head = processor_of(model), getattr(model, 'new_head', False)
@@ -332,7 +333,7 @@ def remove_neurons(
     parts,_ = _parts(model)
     shape = len(parts), parts[0][4].out_features
     field = next((f for f in ('intermediate_size','hidden_dim') if getattr(model.config, f, None)==shape[1]), None)
-    if field is None: raise ValueError(f"the config of {type(model).__name__} doesn't say that its feed-forward layers are {shape[1]} wide, so it can't say another width")
+    if field is None: raise HKDError(f"the config of {type(model).__name__} doesn't say that its feed-forward layers are {shape[1]} wide, so it can't say another width")
     keep = _strongest((scores or importance(model))['neurons'], fraction, 'neurons', shape)
     return _rebuilt(model, [c for (*_,up,down),rows in zip(parts, keep) for c in ((up,0,rows), (down,1,rows))], **{field:keep.shape[1]})
 

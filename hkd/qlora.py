@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
+from .files import HKDError
 from .data import load_task
 from .kd_losses import check_loss_args
 from .masks import attach_mask
@@ -39,7 +40,7 @@ def lora_targets(
     "The encoder's Linears"
     pretrained = in_backbone(model)
     names = [k for k,m in model.named_modules() if _is_called(m) and pretrained(k) and not _READ.search(k)]
-    if not names: raise ValueError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
+    if not names: raise HKDError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
     return names
 
 _READ = re.compile('pooler|rel_pos|dt_proj')   # LayoutLMv3 and Mamba read the last two without a call
@@ -97,7 +98,7 @@ def _quantised(model):
     if any(m.weight.dtype==torch.int8 for m in linears): return 'int8'
 
 def _check_float(model, what):
-    if q := _quantised(model): raise ValueError(f"{_name(model)} is already in {q}: {what}")
+    if q := _quantised(model): raise HKDError(f"{_name(model)} is already in {q}: {what}")
 
 def _name(model): return getattr(model.config, '_name_or_path', '') or type(model).__name__
 
@@ -163,11 +164,11 @@ def add_lora(
     seed:int=0,       # of A; B starts at zero
 ):                    # a `PeftModel`: adapters and head train, nothing else
     "Adapters beside the encoder's Linears, within their masks"
-    if not (isinstance(r, int) and r>0): raise ValueError(f"r={r}: the rank must be a whole number, 1 or more")
-    if not alpha>0: raise ValueError(f"alpha={alpha}: the adapter's scale must be above 0")
-    if not 0<=dropout<1: raise ValueError(f"dropout={dropout}: must be 0 or more, and below 1")
-    if hasattr(model, 'peft_config'): raise ValueError(f"{_name(model)} has an adapter already: merge it first")
-    if _quantised(model)=='int8': raise ValueError(f"{_name(model)} is in int8, which is for use only: take the float model, or quantize_nf4 of it")
+    if not (isinstance(r, int) and r>0): raise HKDError(f"r={r}: the rank must be a whole number, 1 or more")
+    if not alpha>0: raise HKDError(f"alpha={alpha}: the adapter's scale must be above 0")
+    if not 0<=dropout<1: raise HKDError(f"dropout={dropout}: must be 0 or more, and below 1")
+    if hasattr(model, 'peft_config'): raise HKDError(f"{_name(model)} has an adapter already: merge it first")
+    if _quantised(model)=='int8': raise HKDError(f"{_name(model)} is in int8, which is for use only: take the float model, or quantize_nf4 of it")
     config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=_choose(lora_targets(model), targets), modules_to_save=_head(model))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings('ignore', '`is_gradient_checkpointing`')   # peft asks for an old name
@@ -185,7 +186,7 @@ def _head(model): # names of the modules that are no part of the encoder and hav
 def _choose(names, targets):
     fits = lambda k, t: k==t or k.endswith(f'.{t}')
     lost = [t for t in listify(targets) if not any(fits(k, t) for k in names)]
-    if lost: raise ValueError(f"targets: {lost[0]!r} is no Linear of this encoder; it has {', '.join(sorted({k.split('.')[-1] for k in names}))}")
+    if lost: raise HKDError(f"targets: {lost[0]!r} is no Linear of this encoder; it has {', '.join(sorted({k.split('.')[-1] for k in names}))}")
     return names if targets is None else [k for k in names if any(fits(k, t) for t in targets)]
 
 # %% ../nbs/04_qlora.ipynb #8c99a8a6
@@ -193,7 +194,7 @@ def merge(
     model, # from `add_lora`; left as it is
 ):         # a float model without peft or bitsandbytes in it
     "Base weights, dequantised, plus the adapter within its mask; the trained head; the masks"
-    if not hasattr(model, 'peft_config'): raise ValueError(f"{_name(model)} has no adapter to merge: add_lora gives it one (what qlora returns is merged already)")
+    if not hasattr(model, 'peft_config'): raise HKDError(f"{_name(model)} has no adapter to merge: add_lora gives it one (what qlora returns is merged already)")
     base,new = model.get_base_model(), {}
     for m in base.modules():
         if isinstance(m, LoraLayer): new[m] = _merged(m)
@@ -236,7 +237,7 @@ def qlora(
     "Train adapters on a model in 4 bits, and merge them"
     task = load_task(task)
     model = set_labels(copy_model(_load(model, task)).eval(), task)
-    if getattr(model, 'new_head', False): raise ValueError(f"{_name(model)} has an untrained head: fine-tune it on {task.name} first")
+    if getattr(model, 'new_head', False): raise HKDError(f"{_name(model)} has an untrained head: fine-tune it on {task.name} first")
     check_loss_args(loss, alpha, T, regression=task.is_regression)
     args = dict(training_args, learning_rate=4*default_lr(model) if learning_rate is None else learning_rate)
     plan = training_arguments(task, len(task.splits['train']), **args)

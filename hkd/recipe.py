@@ -13,6 +13,7 @@ __all__ = ['KINDS', 'RECIPES', 'TOGETHER', 'RUN_FORMAT', 'Stage', 'Training', 'T
 import ast, difflib, json, math, re, tomllib, types, typing
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
+from .files import HKDError, MissingError
 
 # %% ../nbs/05g_recipe.ipynb #d109fac8
 @dataclass(kw_only=True)
@@ -151,7 +152,7 @@ def _says(kind): # an annotation in words
 
 def _check_types(x, where):
     for f in fields(x):
-        if not _fits(v := getattr(x, f.name), f.type): raise ValueError(f"{where}: {f.name} = {v!r} must be {_says(f.type)}")
+        if not _fits(v := getattr(x, f.name), f.type): raise HKDError(f"{where}: {f.name} = {v!r} must be {_says(f.type)}")
 
 # %% ../nbs/05g_recipe.ipynb #ce426ce0
 def _ordered(stages):
@@ -159,7 +160,7 @@ def _ordered(stages):
     names,done,left = {s.name for s in stages}, [], list(stages)
     while left:
         ready = next((s for s in left if not {n for n in _named(s) if n in names}-{d.name for d in done}), None)
-        if ready is None: raise ValueError(f"stages {_circle(left)} wait for each other: one of them must start from a checkpoint")
+        if ready is None: raise HKDError(f"stages {_circle(left)} wait for each other: one of them must start from a checkpoint")
         done.append(ready); left.remove(ready)
     return done
 
@@ -176,13 +177,13 @@ def _check(r):
     where = f"recipe {r.name!r}"
     _check_types(r, where)
     for n in (r.name, *(s.name for s in r.stages)):
-        if not re.fullmatch(r'[\w][\w.+-]*', n): raise ValueError(f"{where}: the name {n!r} must consist of letters, digits and . _ + -, since a folder is called so")
-        if n.endswith(('.json','.md','.png','.partial')): raise ValueError(f"{where}: the name {n!r} is that of a file or folder which a run writes; choose another")
-    if not r.stages: raise ValueError(f"{where} has no stages: give at least one [[stage]]")
-    if not r.seeds or len(set(r.seeds))<len(r.seeds) or min(r.seeds)<0: raise ValueError(f"{where}: seeds = {r.seeds} must be different whole numbers, 0 or more, and at least one")
+        if not re.fullmatch(r'[\w][\w.+-]*', n): raise HKDError(f"{where}: the name {n!r} must consist of letters, digits and . _ + -, since a folder is called so")
+        if n.endswith(('.json','.md','.png','.partial')): raise HKDError(f"{where}: the name {n!r} is that of a file or folder which a run writes; choose another")
+    if not r.stages: raise HKDError(f"{where} has no stages: give at least one [[stage]]")
+    if not r.seeds or len(set(r.seeds))<len(r.seeds) or min(r.seeds)<0: raise HKDError(f"{where}: seeds = {r.seeds} must be different whole numbers, 0 or more, and at least one")
     names = [s.name for s in r.stages]
-    if twice := next((n for n in names if names.count(n)>1), None): raise ValueError(f"{where}: two stages are called {twice!r}; give each its own name")
-    if close := next((n for n in names if re.search(r'-seed\d+$', n)), None): raise ValueError(f"{where}: a stage called {close!r} would be taken for another seed's; choose another name")
+    if twice := next((n for n in names if names.count(n)>1), None): raise HKDError(f"{where}: two stages are called {twice!r}; give each its own name")
+    if close := next((n for n in names if re.search(r'-seed\d+$', n)), None): raise HKDError(f"{where}: a stage called {close!r} would be taken for another seed's; choose another name")
     for s in r.stages: _check_stage(s, f"{where}, stage {s.name!r}", r)
     return _ordered(r.stages)
 
@@ -197,23 +198,23 @@ _OWN = dict(learning_rate='lr', per_device_train_batch_size='batch_size', num_tr
 
 def _check_stage(s, where, r):
     _check_types(s, where)
-    if getattr(s, 'transfer', None) and not teachers(s): raise ValueError(f"{where}: transfer = {s.transfer!r} has no labels; name a teacher, who gives them")
+    if getattr(s, 'transfer', None) and not teachers(s): raise HKDError(f"{where}: transfer = {s.transfer!r} has no labels; name a teacher, who gives them")
     if getattr(s, 'teacher_labels', None) and (len(teachers(s))!=1 or teachers(s)[0] in r):
-        raise ValueError(f"{where}: teacher_labels names the outputs of one checkpoint; "
+        raise HKDError(f"{where}: teacher_labels names the outputs of one checkpoint; "
                          "give one teacher that no stage trains")
-    if isinstance(s, Distill) and not teachers(s): raise ValueError(f"{where}: teacher is missing; name a stage or a checkpoint, or make it a finetune")
-    if s.name in _named(s): raise ValueError(f"{where} waits for itself; where a folder of this name is meant, write ./{s.name}")
+    if isinstance(s, Distill) and not teachers(s): raise HKDError(f"{where}: teacher is missing; name a stage or a checkpoint, or make it a finetune")
+    if s.name in _named(s): raise HKDError(f"{where} waits for itself; where a folder of this name is meant, write ./{s.name}")
     for n in _named(s):
-        if not n.strip(): raise ValueError(f"{where}: an empty name for a model; name a stage or a checkpoint")
-        if n in r and isinstance(r[n], Artifact): raise ValueError(f"{where}: {n!r} is an artifact, which is for use only; name the stage it was made from")
+        if not n.strip(): raise HKDError(f"{where}: an empty name for a model; name a stage or a checkpoint")
+        if n in r and isinstance(r[n], Artifact): raise HKDError(f"{where}: {n!r} is an artifact, which is for use only; name the stage it was made from")
     for f,(ok,says) in _RANGES.items():
-        if (v := getattr(s, f, None)) is not None and not (math.isfinite(v) and ok(v)): raise ValueError(f"{where}: {f} = {v} must be {says}")
+        if (v := getattr(s, f, None)) is not None and not (math.isfinite(v) and ok(v)): raise HKDError(f"{where}: {f} = {v} must be {says}")
     for f,known in _CHOICES.items():
-        if (v := getattr(s, f, None)) is not None and v not in known: raise ValueError(f"{where}: {f} = {v!r} is unknown; there {'is' if len(known)==1 else 'are'} {', '.join(map(repr, known))}")
-    if taken := sorted(set(getattr(s, 'more', {})) & set(_OWN)): raise ValueError(f"{where}: {taken[0]} among more has a field of its own, {_OWN[taken[0]]}")
-    if isinstance(s, Training) and not isinstance(s, Prune) and s.steps is None and s.epochs==0: raise ValueError(f"{where}: epochs = 0 trains nothing; name the checkpoint itself where the stage is used")
+        if (v := getattr(s, f, None)) is not None and v not in known: raise HKDError(f"{where}: {f} = {v!r} is unknown; there {'is' if len(known)==1 else 'are'} {', '.join(map(repr, known))}")
+    if taken := sorted(set(getattr(s, 'more', {})) & set(_OWN)): raise HKDError(f"{where}: {taken[0]} among more has a field of its own, {_OWN[taken[0]]}")
+    if isinstance(s, Training) and not isinstance(s, Prune) and s.steps is None and s.epochs==0: raise HKDError(f"{where}: epochs = 0 trains nothing; name the checkpoint itself where the stage is used")
     if isinstance(s, Artifact):
-        if bad := [e for e in s.engines if e not in ('torch','bnb','onnx')]: raise ValueError(f"{where}: engine {bad[0]!r} is unknown; there are torch, bnb and onnx")
+        if bad := [e for e in s.engines if e not in ('torch','bnb','onnx')]: raise HKDError(f"{where}: engine {bad[0]!r} is unknown; there are torch, bnb and onnx")
 
 # %% ../nbs/05g_recipe.ipynb #ada26654
 def method(
@@ -267,7 +268,7 @@ def from_dict(
     where='recipe', # what to call it in an error
 )->Recipe:
     "A recipe from plain data"
-    if not isinstance(d, dict) or not isinstance(d.get('stage'), list): raise ValueError(f"{where} is no recipe: it needs name, task and at least one [[stage]]")
+    if not isinstance(d, dict) or not isinstance(d.get('stage'), list): raise HKDError(f"{where} is no recipe: it needs name, task and at least one [[stage]]")
     top,stages = {k:v for k,v in d.items() if k!='stage'}, [_stage(s, i, where) for i,s in enumerate(d['stage'], 1)]
     _check_names(top, Recipe, where, besides=('stages',))
     return Recipe(**top, stages=stages)
@@ -278,9 +279,9 @@ def to_dict(recipe:Recipe)->dict: # plain data without the fields that are as by
 
 # %% ../nbs/05g_recipe.ipynb #04dfe256
 def _stage(d, i, where):
-    if not isinstance(d, dict): raise ValueError(f"{where}: stage {i} is {d!r}, not a table of fields: write [[stage]] above it")
+    if not isinstance(d, dict): raise HKDError(f"{where}: stage {i} is {d!r}, not a table of fields: write [[stage]] above it")
     called = f"{where}, stage {d.get('name', i)!r}"
-    if (k := d.get('kind')) not in KINDS: raise ValueError(f"{called}: " + (f"kind {k!r} is unknown; there are {', '.join(KINDS)}" if 'kind' in d else f"kind is missing; there are {', '.join(KINDS)}"))
+    if (k := d.get('kind')) not in KINDS: raise HKDError(f"{called}: " + (f"kind {k!r} is unknown; there are {', '.join(KINDS)}" if 'kind' in d else f"kind is missing; there are {', '.join(KINDS)}"))
     d = {k:v for k,v in d.items() if k!='kind'}
     _check_names(d, KINDS[k], called)
     return KINDS[k](**d)
@@ -289,9 +290,9 @@ def _check_names(d, cls, where, besides=()):
     "Refuse a field that doesn't exist, and miss one that must"
     known = [f.name for f in fields(cls) if f.name not in besides]
     for k in d:
-        if k not in known: raise ValueError(f"{where}: there is no field {k!r}; {_near(k, known)}")
+        if k not in known: raise HKDError(f"{where}: there is no field {k!r}; {_near(k, known)}")
     lacking = [f.name for f in fields(cls) if f.name in known and f.default is MISSING and f.default_factory is MISSING and f.name not in d]
-    if lacking: raise ValueError(f"{where}: {lacking[0]} is missing")
+    if lacking: raise HKDError(f"{where}: {lacking[0]} is missing")
 
 def _near(word, known):
     close = difflib.get_close_matches(word, known, 3, .5)
@@ -322,9 +323,9 @@ def read_recipe(
 )->Recipe:
     "A recipe from a file"
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"{path}: no such recipe file")
+    if not path.is_file(): raise MissingError(f"{path}: no such recipe file")
     try: d = tomllib.loads(path.read_text(encoding='utf-8-sig'))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e: raise ValueError(f"{path} is not TOML: {e}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e: raise HKDError(f"{path} is not TOML: {e}") from None
     return from_dict(d, str(path))
 
 # %% ../nbs/05g_recipe.ipynb #bed3f3ff
@@ -358,9 +359,9 @@ def changed(
         (path,eq,value),inner = s.partition('='), None
         stage,_,name = path.strip().rpartition('.')
         if stage not in recipe and (outer := stage.rpartition('.'))[2] in ('more','data'): stage,name,inner = outer[0], outer[2], name   # a field of a table, whose others stay
-        if not eq or not name: raise ValueError(f"{s}: write STAGE.FIELD=VALUE, such as student.alpha=.7")
-        if stage and stage not in recipe: raise ValueError(f"{s}: there is no stage {stage!r}; there are {', '.join(x.name for x in recipe.stages)}")
-        if not stage and name not in ('name','task','seeds','data','about'): raise ValueError(f"{s}: write STAGE.FIELD=VALUE; the stages are {', '.join(x.name for x in recipe.stages)}")
+        if not eq or not name: raise HKDError(f"{s}: write STAGE.FIELD=VALUE, such as student.alpha=.7")
+        if stage and stage not in recipe: raise HKDError(f"{s}: there is no stage {stage!r}; there are {', '.join(x.name for x in recipe.stages)}")
+        if not stage and name not in ('name','task','seeds','data','about'): raise HKDError(f"{s}: write STAGE.FIELD=VALUE; the stages are {', '.join(x.name for x in recipe.stages)}")
         target = next(x for x in d['stage'] if x['name']==stage) if stage else d
         target[name] = _value(value) if inner is None else {**target.get(name, {}), inner:_value(value)}
     return from_dict(d, f'recipe {recipe.name!r}')
@@ -467,7 +468,7 @@ def find_recipes(
     if name in TOGETHER: return [RECIPES[n] for n in TOGETHER[name]]
     if name in RECIPES: return [RECIPES[name]]
     if name.endswith('.toml') or Path(name).is_file(): return [read_recipe(name)]
-    raise ValueError(f"{name}: no such recipe; there are {', '.join([*RECIPES, *TOGETHER])}, or give a .toml file (hkd recipes NAME prints one to start from)")
+    raise HKDError(f"{name}: no such recipe; there are {', '.join([*RECIPES, *TOGETHER])}, or give a .toml file (hkd recipes NAME prints one to start from)")
 
 # %% ../nbs/05g_recipe.ipynb #bda685af
 def checkpoints(recipe:Recipe)->list: # names of models that no stage makes
@@ -504,7 +505,7 @@ def rehearsal(
     steps:int=6,       # of each stage that nobody hears
 )->Recipe:             # called NAME-rehearsal
     "The same stages on a demo task, in seconds"
-    if task not in ('demo-text','demo-image'): raise ValueError(f"a rehearsal on {task!r}: it plays on demo-text or demo-image")
+    if task not in ('demo-text','demo-image'): raise HKDError(f"a rehearsal on {task!r}: it plays on demo-text or demo-image")
     heard = {t for s in recipe.stages for t in teachers(s)}
     enough = 200 if task=='demo-text' else 80   # for a teacher to know more than nothing
     def tiny(s):
@@ -543,9 +544,9 @@ def read_run(
     file = Path(folder)/'run.json'
     if not file.is_file(): return {}
     try: d = json.loads(file.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError): raise ValueError(f"{file} is damaged: remove it, and the run goes on from the stages that are done") from None
-    if not isinstance(d, dict) or not isinstance(d.get('format'), int): raise ValueError(f"{file} is no run of hkd's: choose another name for the run, or remove it")
-    if d['format']>RUN_FORMAT: raise ValueError(f"{file}: format {d['format']} is newer than {RUN_FORMAT}, which this hkd reads: upgrade hkd")
+    except (json.JSONDecodeError, UnicodeDecodeError): raise HKDError(f"{file} is damaged: remove it, and the run goes on from the stages that are done") from None
+    if not isinstance(d, dict) or not isinstance(d.get('format'), int): raise HKDError(f"{file} is no run of hkd's: choose another name for the run, or remove it")
+    if d['format']>RUN_FORMAT: raise HKDError(f"{file}: format {d['format']} is newer than {RUN_FORMAT}, which this hkd reads: upgrade hkd")
     return d if d['format']>1 or 'recipe' not in d else {**d, 'recipe':_as_before(d['recipe'])}
 
 def as_begun(
@@ -583,9 +584,9 @@ def check_folder(
 ):
     "Refuse the folder of another recipe, or one that holds something else"
     folder = Path(folder)
-    if f := next((p for p in (folder, *folder.parents) if p.is_file()), None): raise ValueError(f"{f} is a file: choose another folder for the run")
+    if f := next((p for p in (folder, *folder.parents) if p.is_file()), None): raise HKDError(f"{f} is a file: choose another folder for the run")
     if run := read_run(folder):
         d = difference(from_dict(run['recipe'], str(folder)), as_begun(recipe, folder))
         advice = 'choose another name for this run, or remove the folder'
-        if d: raise ValueError(f"{folder} holds a run of another recipe: {d}; {advice}")
-    elif folder.is_dir() and (names := sorted(p.name for p in folder.iterdir() if p.name not in ('.lock','.run.json.part'))): raise ValueError(f"{folder} holds {names[0]}, but no run: choose another name for the run")
+        if d: raise HKDError(f"{folder} holds a run of another recipe: {d}; {advice}")
+    elif folder.is_dir() and (names := sorted(p.name for p in folder.iterdir() if p.name not in ('.lock','.run.json.part'))): raise HKDError(f"{folder} holds {names[0]}, but no run: choose another name for the run")

@@ -28,7 +28,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from scipy.special import softmax
 from scipy.stats import binomtest, t as student_t
-from .files import ENGINES, check_engine
+from .files import HKDError, MissingError, ENGINES, check_engine
 from .progress import heartbeat
 
 # %% ../nbs/05f_report.ipynb #edfeb02a
@@ -38,9 +38,9 @@ def wilson(
     level:float=.95,  # how often such intervals cover the true accuracy
 )->tuple:             # (low, high) in percent
     "Wilson's interval for an accuracy of `correct` out of `n`"
-    if not n>0: raise ValueError(f"n={n}: an interval needs at least one example")
-    if not 0<=correct<=n: raise ValueError(f"correct={correct}: give a count between 0 and n={n}")
-    if not 0<level<1: raise ValueError(f"level={level}: give a share between 0 and 1, such as .95")
+    if not n>0: raise HKDError(f"n={n}: an interval needs at least one example")
+    if not 0<=correct<=n: raise HKDError(f"correct={correct}: give a count between 0 and n={n}")
+    if not 0<level<1: raise HKDError(f"level={level}: give a share between 0 and 1, such as .95")
     correct, n, z = float(correct), float(n), NormalDist().inv_cdf((1+level)/2)
     centre, half = correct+z*z/2, z*math.sqrt(correct*(n-correct)/n + z*z/4)
     return max(0., 100*(centre-half)/(n+z*z)), min(100., 100*(centre+half)/(n+z*z))
@@ -54,8 +54,8 @@ class McNemar(NamedTuple):
 
 def _right(x, name):
     x = np.asarray(x)
-    if x.dtype!=bool: raise ValueError(f"{name} holds {x.dtype}, not bool: give `predictions == labels`, example by example")
-    if x.ndim!=1 or not len(x): raise ValueError(f"{name} has shape {x.shape}: give one answer an example, and at least one")
+    if x.dtype!=bool: raise HKDError(f"{name} holds {x.dtype}, not bool: give `predictions == labels`, example by example")
+    if x.ndim!=1 or not len(x): raise HKDError(f"{name} has shape {x.shape}: give one answer an example, and at least one")
     return x
 
 # %% ../nbs/05f_report.ipynb #cfdca7b7
@@ -65,7 +65,7 @@ def mcnemar(
 )->McNemar:    # b01, b10 and the p-value
     "McNemar's exact test of two models on the same examples"
     a, b = _right(a, 'a'), _right(b, 'b')
-    if len(a)!=len(b): raise ValueError(f"a has {len(a)} examples, b has {len(b)}: both models must answer the same ones")
+    if len(a)!=len(b): raise HKDError(f"a has {len(a)} examples, b has {len(b)}: both models must answer the same ones")
     b01, b10 = int((~a & b).sum()), int((a & ~b).sum())
     return McNemar(b01, b10, float(binomtest(b01, b01+b10).pvalue) if b01+b10 else 1.)
 
@@ -85,9 +85,9 @@ def paired(
 )->Paired:            # of the differences a - b
     "Paired differences over seeds: mean, standard deviation, n, interval"
     a, b = [[float(x) for x in s] for s in (a, b)]
-    if len(a)!=len(b) or not a: raise ValueError(f"{len(a)} against {len(b)} figures: give one a seed for both, and at least one")
-    if not all(map(math.isfinite, a+b)): raise ValueError(f"{next(x for x in a+b if not math.isfinite(x))} among the figures: leave out the seed in both, and say so")
-    if not 0<level<1: raise ValueError(f"level={level}: give a share between 0 and 1, such as .95")
+    if len(a)!=len(b) or not a: raise HKDError(f"{len(a)} against {len(b)} figures: give one a seed for both, and at least one")
+    if not all(map(math.isfinite, a+b)): raise HKDError(f"{next(x for x in a+b if not math.isfinite(x))} among the figures: leave out the seed in both, and say so")
+    if not 0<level<1: raise HKDError(f"level={level}: give a share between 0 and 1, such as .95")
     d = [x-y for x,y in zip(a, b)]
     mean, sd = fmean(d), stdev(d) if len(d)>1 else None
     if sd is None or sd<=1e-5*max(map(abs, a+b)): return Paired(mean, sd, len(d), None)   # a record keeps six digits
@@ -98,8 +98,8 @@ def paired(
 def _answers(z, y):
     "Logits and labels that belong together"
     z, y = np.asarray(z, dtype=float), np.asarray(y)
-    if z.ndim!=2 or z.shape[1]<2: raise ValueError(f"logits have shape {z.shape}: give (examples, classes), with at least two classes")
-    if len(z)!=len(y) or not len(y): raise ValueError(f"{len(z)} logits for {len(y)} labels: give one each, and at least one")
+    if z.ndim!=2 or z.shape[1]<2: raise HKDError(f"logits have shape {z.shape}: give (examples, classes), with at least two classes")
+    if len(z)!=len(y) or not len(y): raise HKDError(f"{len(z)} logits for {len(y)} labels: give one each, and at least one")
     return z, y
 
 # %% ../nbs/05f_report.ipynb #0b81272c
@@ -110,7 +110,7 @@ def ece(
 )->float:         # percent; 0 is perfect
     "Expected calibration error: how far confidence is from accuracy"
     z, y = _answers(z, y)
-    if not bins>=1: raise ValueError(f"bins={bins}: give at least one")
+    if not bins>=1: raise HKDError(f"bins={bins}: give at least one")
     p = softmax(z, 1)
     gap = (p.argmax(1)==y) - p.max(1)
     return float(100*np.abs(np.bincount(np.ceil(p.max(1)*bins).astype(int), gap)).sum()/len(y))
@@ -123,7 +123,7 @@ def class_accuracy(
 )->dict:    # name -> {'accuracy': percent or None, 'n': examples}
     "Accuracy of each class"
     z, y = _answers(z, y)
-    if len(names)!=z.shape[1]: raise ValueError(f"{len(names)} names for {z.shape[1]} classes: give one each")
+    if len(names)!=z.shape[1]: raise HKDError(f"{len(names)} names for {z.shape[1]} classes: give one each")
     n, right = np.bincount(y, minlength=len(names)), np.bincount(y[z.argmax(1)==y], minlength=len(names))
     return {str(c): dict(accuracy=100*int(r)/int(k) if k else None, n=int(k)) for c,r,k in zip(names, right, n)}
 
@@ -176,7 +176,7 @@ TEXTS = ('device', 'energy_source', 'note')   # beside the fields; everything el
 def _numbers(x): return x is None or _number(x) or isinstance(x, (list, dict)) and all(map(_numbers, x.values() if isinstance(x, dict) else x))
 def _number(x): return isinstance(x, (int,float)) and not isinstance(x, bool) and math.isfinite(x)
 def _require(ok, name, problem):
-    if not ok: raise ValueError(f'row {name!r}: {problem}')
+    if not ok: raise HKDError(f'row {name!r}: {problem}')
 
 def _check_accuracy(r):
     "Percent, one a seed, whole counts of n, and the mean is their mean"
@@ -193,7 +193,7 @@ def _check_accuracy(r):
 
 def _check_row(r):
     "A whole row with sound values, or one line that says what is wrong"
-    if not isinstance(r, dict) or not isinstance(r.get('name'), str) or not r['name']: raise ValueError(f'{r!r:.60} is no row: it needs a name; build it with row()')
+    if not isinstance(r, dict) or not isinstance(r.get('name'), str) or not r['name']: raise HKDError(f'{r!r:.60} is no row: it needs a name; build it with row()')
     name, lacking = r['name'], [f for f in FIELDS if f not in r]
     _require(not lacking, name, f"lacks {', '.join(lacking)}: build it with row()")
     _require(r['method'] in METHODS, name, f"method {r['method']!r} is unknown: use one of {', '.join(METHODS)}")
@@ -233,7 +233,7 @@ def row(
                          latency_ms_p95=latency_ms_p95, engine=engine, model=model)))
     if accs: r.update(accuracy=fmean(accs), accuracy_sd=stdev(accs) if len(accs)>1 else None)
     if accs and _number(r.accuracy) and 0<=r.accuracy<=100 and isinstance(n, int): r['interval'] = list(wilson(r.accuracy*n/100, n))
-    if taken := sorted(set(metrics or {}) & set(FIELDS)): raise ValueError(f"row {name!r}: {', '.join(taken)} among the metrics is a field of its own")
+    if taken := sorted(set(metrics or {}) & set(FIELDS)): raise HKDError(f"row {name!r}: {', '.join(taken)} among the metrics is a field of its own")
     r.update(_plain(metrics or {}))
     if teacher is not None: r.update(_against(r, teacher))
     _check_row(r)
@@ -325,12 +325,12 @@ _PARTS = ('format', 'command', 'config', 'versions', 'hardware', 'seconds', 'com
 
 def _check(d):
     "A sound record, or one line that says what is wrong"
-    if not isinstance(d, dict) or 'rows' not in d or 'format' not in d: raise ValueError('no hkd record: it has no format and rows')
-    if type(d['format']) is not int or d['format']<1: raise ValueError(f"format {d['format']!r} is unknown: this hkd reads format {FORMAT}")
-    if d['format']>FORMAT: raise ValueError(f"format {d['format']} is newer than {FORMAT}, which this hkd reads: upgrade hkd")
-    if lacking := [k for k in _PARTS if k not in d]: raise ValueError(f"the record lacks {', '.join(lacking)}: build it with record()")
-    if not isinstance(d['rows'], list) or not d['rows']: raise ValueError('the record has no rows')
-    if d['seconds'] is not None and not _number(d['seconds']): raise ValueError(f"seconds {d['seconds']!r} is no number")
+    if not isinstance(d, dict) or 'rows' not in d or 'format' not in d: raise HKDError('no hkd record: it has no format and rows')
+    if type(d['format']) is not int or d['format']<1: raise HKDError(f"format {d['format']!r} is unknown: this hkd reads format {FORMAT}")
+    if d['format']>FORMAT: raise HKDError(f"format {d['format']} is newer than {FORMAT}, which this hkd reads: upgrade hkd")
+    if lacking := [k for k in _PARTS if k not in d]: raise HKDError(f"the record lacks {', '.join(lacking)}: build it with record()")
+    if not isinstance(d['rows'], list) or not d['rows']: raise HKDError('the record has no rows')
+    if d['seconds'] is not None and not _number(d['seconds']): raise HKDError(f"seconds {d['seconds']!r} is no number")
     for r in d['rows']: _check_row(r)
     names, seen = {r['name'] for r in d['rows']}, set()
     for r in d['rows']:
@@ -338,7 +338,7 @@ def _check(d):
         seen.add((r['name'], r['split']))
         _require(r['source'] is None or r['source'] in names-{r['name']}, r['name'], f"source {r['source']!r} is no other row of this record; there are {', '.join(sorted(names))}")
     texts = _strings([d['command'], d['config'], [r['model'] for r in d['rows']]])
-    if m := next(filter(None, map(_ABSOLUTE.search, texts)), None): raise ValueError(f'{m[0]} is a path of one machine: write it with portable()')
+    if m := next(filter(None, map(_ABSOLUTE.search, texts)), None): raise HKDError(f'{m[0]} is a path of one machine: write it with portable()')
 
 # %% ../nbs/05f_report.ipynb #8a637402
 def save_results(
@@ -348,7 +348,7 @@ def save_results(
     "Check a record and write it whole or not at all"
     d, path = record.data if isinstance(record, Record) else record, Path(path)
     _check(d)
-    if path.is_dir(): raise ValueError(f'{path} is a folder: name a file in it, such as {path/"results.json"}')
+    if path.is_dir(): raise HKDError(f'{path} is a folder: name a file in it, such as {path/"results.json"}')
     d = {k: d[k] if k=='config' else _round(d[k]) for k in (*_PARTS, *sorted(d.keys()-set(_PARTS)))}
     d['rows'] = [{f: r[f] for f in (*FIELDS, *sorted(r.keys()-set(FIELDS)))} for r in d['rows']]
     text = json.dumps({'sha256':_sum(d), **d}, indent=1, ensure_ascii=False, allow_nan=False)+'\n'
@@ -361,14 +361,14 @@ def load_results(
 )->Record:
     "Read a record and check it again"
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file; save_results writes one')
+    if not path.is_file(): raise MissingError(f'{path}: no such file; save_results writes one')
     try: d = json.loads(path.read_text(encoding='utf-8-sig'))
-    except json.JSONDecodeError as e: raise ValueError(f'{path} is not whole JSON (it breaks off or fails in line {e.lineno}): make it again') from None
-    except UnicodeDecodeError: raise ValueError(f'{path} is no text file: give a JSON file that save_results wrote') from None
+    except json.JSONDecodeError as e: raise HKDError(f'{path} is not whole JSON (it breaks off or fails in line {e.lineno}): make it again') from None
+    except UnicodeDecodeError: raise HKDError(f'{path} is no text file: give a JSON file that save_results wrote') from None
     said = d.pop('sha256', None) if isinstance(d, dict) else None   # records from before it was kept have none
-    if said is not None and said!=_sum(d): raise ValueError(f'{path} is damaged, or was changed by hand (its SHA-256 is not what was saved): make it again')
+    if said is not None and said!=_sum(d): raise HKDError(f'{path} is damaged, or was changed by hand (its SHA-256 is not what was saved): make it again')
     try: _check(d)
-    except ValueError as e: raise ValueError(f'{path}: {e}') from None
+    except ValueError as e: raise HKDError(f'{path}: {e}') from None
     return Record(d)
 
 def _sum(d): return hashlib.sha256(json.dumps(json.loads(json.dumps(d)), sort_keys=True, separators=(',',':')).encode()).hexdigest()
@@ -431,9 +431,9 @@ def table(
 )->Table:           # shows itself
     "Rows as a table"
     rows = [{**dict.fromkeys(FIELDS), **r} for r in rows]
-    if not rows: raise ValueError('no rows to show: give a record or a list of rows')
+    if not rows: raise HKDError('no rows to show: give a record or a list of rows')
     known = {*COLUMNS, *FIELDS, *(k for r in rows for k in r)}
-    if unknown := [c for c in columns or () if c not in known]: raise ValueError(f"column {unknown[0]!r} is unknown: use some of {', '.join(sorted(known))}")
+    if unknown := [c for c in columns or () if c not in known]: raise HKDError(f"column {unknown[0]!r} is unknown: use some of {', '.join(sorted(known))}")
     extra = sorted({k for r in rows for k in r}-set(FIELDS)-_UNSHOWN)
     alike = {k for k in ('task', 'split', 'engine') if len({r[k] for r in rows if r[k] is not None})<2}
     keys = columns or [k for c in COLUMNS for k in ([c, *extra] if c=='accuracy' else [c]) if k not in alike]
@@ -458,9 +458,9 @@ def compare(
     *pairs,   # (a, b): is row a above row b? or (claim, a, b), with the claim in words
 )->Comparison:
     "Rows in pairs, seed by seed: how far is the first above the second, and is it more than another seed could do?"
-    if not pairs: raise ValueError('nothing to compare: give pairs of rows, such as ("kd", "alone")')
-    if odd := next((p for p in pairs if not isinstance(p, (tuple, list)) or len(p) not in (2, 3)), None): raise ValueError(f'{odd!r}: give two rows (a, b), or (claim, a, b)')
-    if len({len(p) for p in pairs})>1: raise ValueError('some pairs come with a claim and some without: give it to all or to none')
+    if not pairs: raise HKDError('nothing to compare: give pairs of rows, such as ("kd", "alone")')
+    if odd := next((p for p in pairs if not isinstance(p, (tuple, list)) or len(p) not in (2, 3)), None): raise HKDError(f'{odd!r}: give two rows (a, b), or (claim, a, b)')
+    if len({len(p) for p in pairs})>1: raise HKDError('some pairs come with a claim and some without: give it to all or to none')
     rec = rows if isinstance(rows, Record) else Record(dict(rows=list(rows)))
     cells, found = zip(*((claim+line, p) for *claim,a,b in pairs for line,p in [_compared(rec[a], rec[b])]))
     heads = dict(name='claim', source='rows', d='difference, points', sd='sd', ci='95 % over seeds', ahead='seeds ahead', verdict='higher?')
@@ -470,8 +470,8 @@ def compare(
 def _compared(a, b):
     "A line of `compare`, and its `Paired`"
     for what in ('task', 'split', 'n', 'seeds'):
-        if a[what]!=b[what]: raise ValueError(f"{a['name']} and {b['name']} can't be paired: {what} is {a[what]} in the first and {b[what]} in the second")
-    if not a['accuracies']: raise ValueError(f"{a['name']} and {b['name']} have no accuracies to compare")
+        if a[what]!=b[what]: raise HKDError(f"{a['name']} and {b['name']} can't be paired: {what} is {a[what]} in the first and {b[what]} in the second")
+    if not a['accuracies']: raise HKDError(f"{a['name']} and {b['name']} have no accuracies to compare")
     p = paired(a['accuracies'], b['accuracies'])
     low, high = p.interval or (-math.inf, math.inf)
     spread = ['–' if p.sd is None else f'{p.sd:.2f}', f'{low:+.2f} to {high:+.2f}' if p.interval else '–']
@@ -500,7 +500,7 @@ def load_any(
     if folder := _artifact(path):
         from hkd.artifact import load_compressed
         model = load_compressed(folder, engine=engine)
-        if task is not None and (problem := head_problem(model, task)): raise ValueError(f"{path}: {problem}")
+        if task is not None and (problem := head_problem(model, task)): raise HKDError(f"{path}: {problem}")
         return model
     check_engine(engine, path, artifact=False)
     return load_model(path, task)
@@ -508,7 +508,7 @@ def load_any(
 # %% ../nbs/05f_report.ipynb #3b651519
 def _load_on(device, path, engine=None, task=None):
     "The same on a device"
-    if engine=='onnx' and device not in (None, 'cpu'): raise ValueError(f"device={device!r}: engine onnx runs on the CPU here; leave the device out")
+    if engine=='onnx' and device not in (None, 'cpu'): raise HKDError(f"device={device!r}: engine onnx runs on the CPU here; leave the device out")
     model = load_any(path, engine, task)
     return model if device is None else model.to(device)
 
@@ -523,13 +523,13 @@ def example_batch(
     from PIL import Image
     from hkd.models import modality_of, position_limit, processor_of
     from hkd.training import _device, _to
-    if not batch_size>=1: raise ValueError(f"batch_size={batch_size}: give at least one example")
+    if not batch_size>=1: raise HKDError(f"batch_size={batch_size}: give at least one example")
     processor, rng = processor_of(model), np.random.default_rng(0)
     if modality_of(model.config)=='image':
         noise = [Image.fromarray(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)) for _ in range(batch_size)]
         return _to(dict(processor(images=noise, return_tensors='pt')), _device(model))
     most = min(processor.model_max_length, position_limit(model) or math.inf)
-    if not 1<=length<=most: raise ValueError(f"length={length}: this model takes 1 to {most} tokens")
+    if not 1<=length<=most: raise HKDError(f"length={length}: this model takes 1 to {most} tokens")
     ids = np.array([i for i in range(model.config.vocab_size) if i!=processor.pad_token_id])
     x = dict(input_ids=torch.tensor(rng.choice(ids, (batch_size, length))), attention_mask=torch.ones(batch_size, length, dtype=torch.long))
     if 'token_type_ids' in processor.model_input_names: x['token_type_ids'] = torch.zeros_like(x['input_ids'])
@@ -570,7 +570,7 @@ def latency(
 ):                     # a dict, or one for each model: `latency_ms_p50`, `latency_ms_p95`, `throughput` (examples a second) and the conditions
     "How long one batch takes"
     from hkd.training import _evaluating
-    if not (runs>=1 and warmup>=0): raise ValueError(f"runs={runs}, warmup={warmup}: give at least 1 and 0")
+    if not (runs>=1 and warmup>=0): raise HKDError(f"runs={runs}, warmup={warmup}: give at least 1 and 0")
     models = list(model) if isinstance(model, (list, tuple)) else [model]
     with ExitStack() as modes:
         for m in models: modes.enter_context(_evaluating(m))
@@ -596,7 +596,7 @@ def _fresh(code, *args):
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, [home, os.environ.get('PYTHONPATH')]))}
     between = 'import subprocess, sys; sys.exit(subprocess.run([sys.executable, "-c", *sys.argv[1:]]).returncode)'
     done = subprocess.run([sys.executable, '-c', between, code, *map(str, args)], capture_output=True, text=True, env=env)
-    if done.returncode: raise ValueError(f"a process of its own failed: {(done.stderr.strip().splitlines() or ['it was killed, maybe for want of memory'])[-1]}")
+    if done.returncode: raise HKDError(f"a process of its own failed: {(done.stderr.strip().splitlines() or ['it was killed, maybe for want of memory'])[-1]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 def _import_all(path, engine):
@@ -728,7 +728,7 @@ def _quality(model, task, split, **kw):
     from hkd.models import head_problem
     from hkd.training import predict_logits
     task = load_task(task)
-    if problem := head_problem(model, task): raise ValueError(f"{getattr(model.config, '_name_or_path', '') or type(model).__name__}: {problem}")
+    if problem := head_problem(model, task): raise HKDError(f"{getattr(model.config, '_name_or_path', '') or type(model).__name__}: {problem}")
     split = split or task.report_split
     return grade(task, split, predict_logits(model, task, split, **kw))
 
@@ -835,7 +835,7 @@ def pareto(
     "Rows that no other beats in both"
     rows = [r for r in rows if r.get(x) is not None and r.get(y) is not None]
     if len(where := sorted({(str(r.get('task')), str(r.get('split'))) for r in rows}))>1:
-        raise ValueError(f"rows of {' and '.join(' '.join(w) for w in where)}: give those of one task and split")
+        raise HKDError(f"rows of {' and '.join(' '.join(w) for w in where)}: give those of one task and split")
     beaten = lambda r: any(o[x]<=r[x] and o[y]>=r[y] and (o[x],o[y])!=(r[x],r[y]) for o in rows)
     return sorted([r for r in rows if not beaten(r)], key=lambda r: (r[x], r[y]))
 
@@ -928,7 +928,7 @@ def plot_tradeoff(
     "Accuracy against size, with the Pareto front"
     import matplotlib.pyplot as plt
     rows = [r for r in rows if r.get(x) is not None and r.get('accuracy') is not None]
-    if not rows: raise ValueError(f"no row has both accuracy and {x}: measure it first")
+    if not rows: raise HKDError(f"no row has both accuracy and {x}: measure it first")
     pareto(rows, x)   # refuses several tasks
     fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(7.2, 4.4), facecolor='white', layout='constrained')
     _axes(ax, rows, x)
@@ -955,7 +955,7 @@ def tradeoff(
     import matplotlib.pyplot as plt
     rows = list(rows)
     shown = [x for x in ('parameters', 'bytes_on_disk') if any(r.get(x) is not None and r.get('accuracy') is not None for r in rows)]
-    if not shown: raise ValueError('no row has both accuracy and a size: measure it first')
+    if not shown: raise HKDError('no row has both accuracy and a size: measure it first')
     fig, axes = plt.subplots(1, len(shown), figsize=(6*len(shown), 4.8), facecolor='white', layout='constrained', sharey=True, squeeze=False)
     for ax,x in zip(axes[0], shown): plot_tradeoff(rows, x, ax)
     for ax in axes[0][1:]: ax.set_ylabel(''); ax.set_title('', loc='left')
@@ -970,7 +970,7 @@ def plot_seeds(
     "Accuracy of each row: its seeds, their mean and standard deviation"
     import matplotlib.pyplot as plt
     rows = [r for r in rows if r.get('accuracy') is not None]
-    if not rows: raise ValueError('no row has an accuracy: measure one first')
+    if not rows: raise HKDError('no row has an accuracy: measure one first')
     pareto(rows)   # refuses several tasks
     fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(7, 1+.32*len(rows)), facecolor='white', layout='constrained')
     for y,r in enumerate(rows):
@@ -996,8 +996,8 @@ def plot_confusion(
     import matplotlib.pyplot as plt
     n = len(labels)
     y, said = np.asarray(y, dtype=int), np.asarray(said, dtype=int)
-    if y.shape!=said.shape or y.ndim!=1: raise ValueError(f"{y.shape} true classes against {said.shape} answers: give one each")
-    if len(y) and not (0<=min(y.min(), said.min()) and max(y.max(), said.max())<n): raise ValueError(f"class {max(y.max(), said.max())} for {n} labels ({', '.join(labels)})")
+    if y.shape!=said.shape or y.ndim!=1: raise HKDError(f"{y.shape} true classes against {said.shape} answers: give one each")
+    if len(y) and not (0<=min(y.min(), said.min()) and max(y.max(), said.max())<n): raise HKDError(f"class {max(y.max(), said.max())} for {n} labels ({', '.join(labels)})")
     counts = np.bincount(y*n+said, minlength=n*n).reshape(n, n)
     fig, ax = (ax.figure, ax) if ax is not None else plt.subplots(figsize=(1.6+.8*n, 1.3+.8*n), facecolor='white', layout='constrained')
     ax.imshow(counts/counts.sum(1, keepdims=True).clip(1), cmap='Greys', vmin=0, vmax=1.3)
@@ -1066,9 +1066,9 @@ def combine(
 )->Record:          # sound if they were
     "One record of several runs: different seeds become one row"
     records = [r if isinstance(r, Record) else load_results(r) for r in records]
-    if not records: raise ValueError('no records to combine: give at least one')
+    if not records: raise HKDError('no records to combine: give at least one')
     names = list(names or (r.config.get('name') or f'run {i}' for i,r in enumerate(records, 1)))
-    if len(names)!=len(records): raise ValueError(f'{len(names)} names for {len(records)} records: give one each')
+    if len(names)!=len(records): raise HKDError(f'{len(names)} names for {len(records)} records: give one each')
     names = [n if names.count(n)==1 else f'{n} ({i})' for i,n in enumerate(names, 1)]
     clash, groups, more = _clashes(records), {}, dict(comparisons=[], ensembles=[], notes=[])
     for run,rec in zip(names, records):

@@ -9,6 +9,7 @@ __all__ = ['HEARS', 'distill_chain', 'per_link']
 import warnings
 from numbers import Integral
 from pathlib import Path
+from .files import HKDError, located
 from .data import load_task
 from .models import count_parameters, student_from_teacher
 from .training import DEFAULTS, Teachers, _load, distill
@@ -21,7 +22,7 @@ HEARS = dict(
 
 def _heard(hears):
     if callable(hears): return hears
-    if hears not in HEARS: raise ValueError(f"hears={hears!r}: choose {', '.join(map(repr, HEARS))}, or give a function from the models so far to a teacher")
+    if hears not in HEARS: raise HKDError(f"hears={hears!r}: choose {', '.join(map(repr, HEARS))}, or give a function from the models so far to a teacher")
     return HEARS[hears]
 
 # %% ../nbs/02_successive.ipynb #60999222
@@ -35,7 +36,7 @@ def distill_chain(
 )->list:                   # a `Trained` for each link
     "Distil through a chain: each student becomes the next teacher"
     task,choose,n = load_task(task), _heard(hears), len(students)
-    if not n: raise ValueError("the chain is empty: give at least one student")
+    if not n: raise HKDError("the chain is empty: give at least one student")
     if output_dir is not None: _check_chain_folder(Path(output_dir).expanduser(), n)
     before,links,each = [_load(teacher, task)], [], per_link(kw, n)
     for i,(s,args) in enumerate(zip(students, each), 1):
@@ -43,7 +44,7 @@ def distill_chain(
             student = _cut(before[-1], s) if isinstance(s, (Integral,list,tuple)) else _load(s, task, reset_head=True, seed=args.get('seed', DEFAULTS['seed']))
             _say_if_larger(i, student, before[-1])
             links.append(distill(student, choose(before), task, output_dir=output_dir and Path(output_dir)/str(i), **args))
-        except ValueError as e: raise ValueError(f"link {i}: {e}") from None
+        except ValueError as e: raise located(e, f"link {i}") from None
         before.append(links[-1].model)
     return links
 
@@ -53,11 +54,11 @@ def per_link(
 )->list:     # a dict for each link
     "The arguments of each link"
     for k,v in kw.items():
-        if isinstance(v, list) and k not in ('layers','transfer') and len(v)!=n: raise ValueError(f"{k} has {len(v)} values for {n} links: give one for each, or a single one for all")
+        if isinstance(v, list) and k not in ('layers','transfer') and len(v)!=n: raise HKDError(f"{k} has {len(v)} values for {n} links: give one for each, or a single one for all")
     return [{k:v[i] if isinstance(v, list) and k not in ('layers','transfer') else v for k,v in kw.items()} for i in range(n)]
 
 def _cut(teacher, layers):
-    if hasattr(teacher, 'teachers'): raise ValueError(f"layers={layers}: {teacher} has no layers to cut a student from; give a model")
+    if hasattr(teacher, 'teachers'): raise HKDError(f"layers={layers}: {teacher} has no layers to cut a student from; give a model")
     return student_from_teacher(teacher, int(layers) if isinstance(layers, Integral) else list(layers))
 
 def _say_if_larger(i, student, teacher):
@@ -67,7 +68,7 @@ def _say_if_larger(i, student, teacher):
 
 def _check_chain_folder(folder, n):
     "Refuse a folder that holds anything but links"
-    if folder.is_file(): raise ValueError(f"{folder} is a file: choose a folder for the chain")
+    if folder.is_file(): raise HKDError(f"{folder} is a file: choose a folder for the chain")
     names = [p.name for p in folder.iterdir()] if folder.exists() else []
     links = {f'{i}{end}' for i in range(1, n+1) for end in ('','.partial')}
-    if strangers := sorted(x for x in names if x not in links and not x.startswith('.')): raise ValueError(f"{folder} holds {strangers[0]}, which is no link of this chain: choose a new folder")
+    if strangers := sorted(x for x in names if x not in links and not x.startswith('.')): raise HKDError(f"{folder} holds {strangers[0]}, which is no link of this chain: choose a new folder")

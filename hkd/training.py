@@ -26,7 +26,7 @@ from tqdm import tqdm
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .files import check_fields, check_numbers, check_output, check_tracker
+from .files import HKDError, RunConflict, check_fields, check_numbers, check_output, check_tracker
 from .light import answers
 from .progress import heartbeat, shows_bars
 from .models import (_qkv, _quiet, content_hash, encoder_config, encoder_layers, head_problem, input_length,
@@ -124,7 +124,7 @@ def evaluate(
     split = split or task.report_split
     y = np.asarray(task.split(split)['label'])
     if isinstance(model, (str, Path)): model = _load(model, task)
-    elif problem := head_problem(model, task): raise ValueError(f"{_name(model)}: {problem}")
+    elif problem := head_problem(model, task): raise HKDError(f"{_name(model)}: {problem}")
     z = predict_logits(model, task, split, **kw)
     loss = ((z[:,0]-y)**2).mean() if task.is_regression else F.cross_entropy(torch.tensor(z), torch.tensor(y)).item()
     return dict(score(task, z, y), loss=float(loss), n=len(y))
@@ -157,7 +157,7 @@ def teacher_logits(
     file = _answers_file(teacher, task, ds, view, max_length, bf16)
     if (z := _kept_answers(file)) is not None and z.shape==(len(ds), task.num_labels): return z
     z = predict_logits(teacher, task, ds, view, max_length, bf16=bf16)
-    if not np.isfinite(z).all(): raise ValueError(f"{_name(teacher)}: the teacher's logits are not finite for {int((~np.isfinite(z)).any(1).sum())} of {len(z)} examples; train it again")
+    if not np.isfinite(z).all(): raise HKDError(f"{_name(teacher)}: the teacher's logits are not finite for {int((~np.isfinite(z)).any(1).sum())} of {len(z)} examples; train it again")
     with writing(f"{cache_dir()} (HKD_CACHE names another place for teachers' answers)"): _keep_answers(file, z)
     return np.load(file, mmap_mode='r', allow_pickle=False)
 
@@ -206,16 +206,16 @@ def check_teacher(
     bf16:bool=False,    # see `predict_logits`
 ):
     "Raise a clear error for a teacher with other labels or label order, a broken one, or one at chance"
-    if problem := head_problem(teacher, task): raise ValueError(f"teacher {_name(teacher)}: {problem}; fine-tune it on {task.name} first")
+    if problem := head_problem(teacher, task): raise HKDError(f"teacher {_name(teacher)}: {problem}; fine-tune it on {task.name} first")
     z = np.asarray(teacher_logits(teacher, task, 'select', max_length=max_length, bf16=bf16))
     y = np.asarray(task.splits['select']['label'])
     if task.is_regression:
-        if (r := score(task, z, y)['pearson']) < 10: raise ValueError(f"teacher {_name(teacher)}: its answers on select correlate {r:.1f} % with the labels; fine-tune it on {task.name} first")
+        if (r := score(task, z, y)['pearson']) < 10: raise HKDError(f"teacher {_name(teacher)}: its answers on select correlate {r:.1f} % with the labels; fine-tune it on {task.name} first")
     elif order := label_order(z, y, task.labels):
-        raise ValueError(f"teacher {_name(teacher)}: its answers on select fit the classes in another order; "
+        raise HKDError(f"teacher {_name(teacher)}: its answers on select fit the classes in another order; "
                          f"pass teacher_labels={order} (--teacher-labels {','.join(order)})")
     elif (b := _balanced(z, y)) < (floor := 100/task.num_labels)+5:
-        raise ValueError(f"teacher {_name(teacher)}: balanced accuracy {b:.1f} % on select, where chance is {floor:.1f} %; train it on {task.name} first, or longer, or with another learning rate")
+        raise HKDError(f"teacher {_name(teacher)}: balanced accuracy {b:.1f} % on select, where chance is {floor:.1f} %; train it on {task.name} first, or longer, or with another learning rate")
 
 # %% ../nbs/01c_training.ipynb #0893c25e
 def mean_weights(z, y=None): # (batch, teachers, classes) -> (batch, teachers)
@@ -229,8 +229,8 @@ class Teachers:
         teachers,  # models, or folders that are loaded when their turn comes
     ):
         self.teachers = listify(teachers)
-        if not self.teachers: raise ValueError("no teacher is given: name at least one")
-        if inner := [t for t in self.teachers if hasattr(t, 'teachers')]: raise ValueError(f"{inner[0]} is among the teachers: list its members instead")
+        if not self.teachers: raise HKDError("no teacher is given: name at least one")
+        if inner := [t for t in self.teachers if hasattr(t, 'teachers')]: raise HKDError(f"{inner[0]} is among the teachers: list its members instead")
 
     def key(self): # what tells this combination from another: its settings and its code
         return repr(self), _code(type(self).weigh), _code(type(self).combine)
@@ -265,13 +265,13 @@ def check_image_size(
 ):
     "Refuse a size for texts"
     if task.modality!='image':
-        raise ValueError(f"image_size={size}: task {task.name!r} has texts; leave it out")
+        raise HKDError(f"image_size={size}: task {task.name!r} has texts; leave it out")
 
 def _to_train(model, task, image_size, training_args):
     "The model to train, loaded for images of the given size"
     if image_size: check_image_size(image_size, task)
     if image_size and not isinstance(model, (str, Path)):
-        raise ValueError(f"image_size={image_size}: the model is loaded already; give its name, "
+        raise HKDError(f"image_size={image_size}: the model is loaded already; give its name, "
                          "or resize it with hkd.models.resize_positions")
     seed = training_args.get('seed', DEFAULTS['seed'])
     return _load(model, task, reset_head=True, seed=seed, image_size=image_size)
@@ -353,7 +353,7 @@ def _qkv_modules(model):
     _,layers = encoder_layers(model)
     find = lambda layer, names: next((m for k,m in layer.named_modules() if k.split('.')[-1] in names and isinstance(m, nn.Linear)), None)
     found = [tuple(find(l, names) for names in _qkv) for l in layers]
-    if any(m is None for t in found for m in t): raise ValueError(f"{type(model).__name__}: no query, key and value maps found; choose an intermediate loss on hidden states, such as 'hint'")
+    if any(m is None for t in found for m in t): raise HKDError(f"{type(model).__name__}: no query, key and value maps found; choose an intermediate loss on hidden states, such as 'hint'")
     return found
 
 class Inside:
@@ -373,7 +373,7 @@ class Inside:
 def _check_same_inputs(student, teacher, intermediate, layers):
     "Intermediate losses need the same tokens or patches in both models"
     if processor_key(processor_of(student))!=processor_key(processor_of(teacher)):
-        raise ValueError(f"intermediate={intermediate!r} compares tokens one by one, but student and teacher read their inputs differently; use intermediate=None, or a student cut from this teacher")
+        raise HKDError(f"intermediate={intermediate!r} compares tokens one by one, but student and teacher read their inputs differently; use intermediate=None, or a student cut from this teacher")
     for m in (student, teacher): encoder_layers(m)
     depths = [encoder_config(m.config).num_hidden_layers for m in (student, teacher)]
     layer_map(*depths, FEATURE_LOSSES[intermediate].layers if layers is None else layers)
@@ -421,13 +421,13 @@ class KDTrainer(Trainer):
         else: out = model(**inputs)
         if z_t is not None and self.combine: z_t = self.combine(z_t, y, self.kd_args['T'])
         losses = distillation_loss(out.logits, y, z_t, mask=mask, projectors=self.projectors, **feats, **self.kd_args)
-        if not losses.total.isfinite(): raise ValueError(f"{self._at()} the loss is {losses.total.item()}, on the examples {self._called(rows)}: {_DIVERGED}")
+        if not losses.total.isfinite(): raise HKDError(f"{self._at()} the loss is {losses.total.item()}, on the examples {self._called(rows)}: {_DIVERGED}")
         self.parts.append(torch.stack([o.detach() for o in (losses.ce, losses.kd, losses.feature)]))
         return (losses.total, out) if return_outputs else losses.total
 
     def _clip_grad_norm(self, model):
         norm = super()._clip_grad_norm(model)
-        if not self.args.fp16 and not torch.as_tensor(norm).isfinite(): raise ValueError(f"{self._at()} the gradient's norm is {float(norm)}: {_DIVERGED}")   # float16's scaler looks after its own
+        if not self.args.fp16 and not torch.as_tensor(norm).isfinite(): raise HKDError(f"{self._at()} the gradient's norm is {float(norm)}: {_DIVERGED}")   # float16's scaler looks after its own
         return norm
 
     def _at(self):
@@ -491,7 +491,7 @@ def _restore_adapter(model, folder):
     "An adapter's own weights, and the head's"
     from peft import load_peft_weights, set_peft_model_state_dict
     lost = set_peft_model_state_dict(model, load_peft_weights(str(folder), device='cpu'))
-    if lost.unexpected_keys: raise ValueError(f"{folder}: the checkpoint belongs to another adapter: {lost.unexpected_keys[0]}")
+    if lost.unexpected_keys: raise HKDError(f"{folder}: the checkpoint belongs to another adapter: {lost.unexpected_keys[0]}")
 
 class _Each(TrainerCallback):
     "Epoch e shows view e mod V; after each step masks are applied, and the projectors' gradients go, which Trainer doesn't know"
@@ -550,9 +550,9 @@ def training_arguments(
     given = {k:v for k,v in given.items() if v is not None or k not in _AUTO}
     known = [f.name for f in dataclasses.fields(TrainingArguments)]
     check_fields(given, known)
-    if given.get('label_smoothing_factor'): raise ValueError(f"label_smoothing_factor={given['label_smoothing_factor']}: labels are not smoothed here, since a smoothed teacher teaches less; leave it out")
+    if given.get('label_smoothing_factor'): raise HKDError(f"label_smoothing_factor={given['label_smoothing_factor']}: labels are not smoothed here, since a smoothed teacher teaches less; leave it out")
     if given.get('dataloader_persistent_workers'):
-        raise ValueError("dataloader_persistent_workers=True: such workers repeat the first epoch's order "
+        raise HKDError("dataloader_persistent_workers=True: such workers repeat the first epoch's order "
                          "and view; leave it out")
     if task.is_regression and (given.get('bf16') or given.get('fp16')):
         warnings.warn("bf16 and fp16 round the numbers of a regression by up to 0.4 %: "
@@ -567,16 +567,16 @@ def training_arguments(
     if args['eval_strategy']=='no': args['load_best_model_at_end'] = False
     steps = max(1, n//(args['per_device_train_batch_size']*args.get('gradient_accumulation_steps', 1)))*args['num_train_epochs']
     args.setdefault('logging_steps', max(1, int(steps//50)))
-    if (size := args['per_device_train_batch_size'])%_several(): raise ValueError(f"per_device_train_batch_size={size} can't be shared by {_several()} processes: give a multiple of {_several()}, so that a step is the same step")
+    if (size := args['per_device_train_batch_size'])%_several(): raise HKDError(f"per_device_train_batch_size={size} can't be shared by {_several()} processes: give a multiple of {_several()}, so that a step is the same step")
     args['per_device_train_batch_size'] = size//_several()
     try: return TrainingArguments(str(folder), **args)
-    except (TypeError, ValueError) as e: raise ValueError(f"training arguments: {' '.join(str(e).split())}") from None
+    except (TypeError, ValueError) as e: raise HKDError(f"training arguments: {' '.join(str(e).split())}") from None
 
 def _check_trackers(names):
     "Refuse a tracker that doesn't exist, or whose package isn't there"
     for k in set(listify(names))-{'none','all'}:
         check_tracker(k, INTEGRATION_TO_CALLBACK)
-        if k not in get_available_reporting_integrations(): raise ValueError(f"report_to={k!r} needs a package that isn't installed: pip install {dict(tensorboard='tensorboardX').get(k, k)}")
+        if k not in get_available_reporting_integrations(): raise HKDError(f"report_to={k!r} needs a package that isn't installed: pip install {dict(tensorboard='tensorboardX').get(k, k)}")
 
 # %% ../nbs/01c_training.ipynb #f00e5a07
 def _fitting(given, n, model):
@@ -666,7 +666,7 @@ class _Folder:
         if self.partial.is_dir() and (_read_run(self.path/'metrics.json').get('key')==key or self._unread()): shutil.rmtree(self.partial)   # a kill left it while it was made or cleared away
         for where,kept in ((self.path, self.path/'metrics.json'), (self.partial, self.partial/'run.json')):
             if where.is_dir() and any(where.iterdir()) and _read_run(kept).get('key')!=key:
-                raise ValueError(f"{where} holds another model or run{self._unlike(_read_run(kept))}; choose a new output folder, or remove it first")
+                raise RunConflict(f"{where} holds another model or run{self._unlike(_read_run(kept))}; choose a new output folder, or remove it first")
 
     def _unlike(self, kept):
         "What was set otherwise there, where a run says so"
@@ -762,13 +762,13 @@ def _teaching(teacher, task, extra, views, max_length, device, bf16):
 
 def _check_teaching(teacher, task, kd, extra):
     "Refuse before any teacher runs"
-    if isinstance(teacher, (list,tuple)): raise ValueError("several teachers are given as a list: wrap them in hkd.multiagent.TeacherEnsemble")
+    if isinstance(teacher, (list,tuple)): raise HKDError("several teachers are given as a list: wrap them in hkd.multiagent.TeacherEnsemble")
     check_loss_args(**{k:v for k,v in kd.items() if k!='layers'}, regression=task.is_regression)
-    if extra is not None and kd['loss'] in NEEDS_LABELS: raise ValueError(f"loss={kd['loss']!r} needs labels, which a transfer set hasn't; use 'soft'")
+    if extra is not None and kd['loss'] in NEEDS_LABELS: raise HKDError(f"loss={kd['loss']!r} needs labels, which a transfer set hasn't; use 'soft'")
     if not hasattr(teacher, 'teachers'): return
-    if kd.get('intermediate'): raise ValueError(f"intermediate={kd['intermediate']!r} compares layers with those of one teacher: give a single one, or leave it out")
-    if extra is not None and teacher.needs_labels: raise ValueError(f"{teacher} weighs its teachers by the labels, which a transfer set hasn't: choose other weights")
-    if task.is_regression and teacher.needs_classes: raise ValueError(f"{teacher} weighs its teachers by their probabilities, but {task.name} asks for a number: choose 'mean' or a list of weights")
+    if kd.get('intermediate'): raise HKDError(f"intermediate={kd['intermediate']!r} compares layers with those of one teacher: give a single one, or leave it out")
+    if extra is not None and teacher.needs_labels: raise HKDError(f"{teacher} weighs its teachers by the labels, which a transfer set hasn't: choose other weights")
+    if task.is_regression and teacher.needs_classes: raise HKDError(f"{teacher} weighs its teachers by their probabilities, but {task.name} asks for a number: choose 'mean' or a list of weights")
 
 def _teacher_key(teacher, task):
     if teacher is None: return None
@@ -840,7 +840,7 @@ def _fit(trainer, folder):
         trainer.add_callback(_Beat(now))
         with _main_first(): last = _last_whole(trainer.args.output_dir)
         try: trainer.train(resume_from_checkpoint=last)
-        except pickle.UnpicklingError: raise ValueError(f"{last}: a file of this checkpoint holds more than numbers, which could run code, and is not loaded: remove {Path(last).parent}") from None
+        except pickle.UnpicklingError: raise HKDError(f"{last}: a file of this checkpoint holds more than numbers, which could run code, and is not loaded: remove {Path(last).parent}") from None
         finally:
             for k in ('forward','_original_forward'): vars(trainer.model).pop(k, None) # accelerate leaves its autocast on the model
     if stop and stop.signum:
@@ -869,7 +869,7 @@ def _fit_to_memory(make, folder):
         except RuntimeError as e:
             if not _no_memory(e): raise
             parts = _in_parts(trainer.args, parts)
-        if parts is None: raise ValueError("one example at a time doesn't fit into memory: cut texts with max_length, or take a smaller model")
+        if parts is None: raise HKDError("one example at a time doesn't fit into memory: cut texts with max_length, or take a smaller model")
         warnings.warn(f"a batch doesn't fit into memory: {whole.per_device_train_batch_size//parts} examples at a time from here on, {parts} times a step")
         if not _last_whole(whole.output_dir): trainer.model.load_state_dict(load_file(kept), strict=False)
         trainer = make(per_device_train_batch_size=whole.per_device_train_batch_size*_several()//parts, gradient_accumulation_steps=whole.gradient_accumulation_steps*parts,
@@ -886,7 +886,7 @@ def _train(model, task, teacher=None, kd=None, extra=None, views=4, max_length=1
            finish=None):  # what makes the model that is kept of the one that was trained
     "Train a model on a task, under a teacher or without"
     start,task,kd = time.time(), load_task(task), kd or {}
-    if extra is not None and teacher is None: raise ValueError("a transfer set has no labels: name a teacher, who gives them")
+    if extra is not None and teacher is None: raise HKDError("a transfer set has no labels: name a teacher, who gives them")
     if teacher is not None:
         _check_teaching(teacher, task, kd, extra)
         if not hasattr(teacher, 'teachers'): teacher = _load(teacher, task)
@@ -937,7 +937,7 @@ def _save(done, task, folder, teacher, kd, args):
 
 def _code(f): # a function of the user's own: what it does, not only what it is called
     c = getattr(f, '__code__', None)
-    if c is None: raise ValueError(f"loss={f!r}: give a plain function, so that a run can be told from another")
+    if c is None: raise HKDError(f"loss={f!r}: give a plain function, so that a run can be told from another")
     return _hash(*_inside(c), [o.cell_contents for o in f.__closure__ or ()], f.__defaults__)
 
 def _inside(c): return c.co_code, [_inside(k) if hasattr(k, 'co_code') else k for k in c.co_consts], c.co_names
@@ -977,7 +977,7 @@ def with_labels(
 ):               # a model that answers in the task's order
     "A teacher whose outputs stand in another order, made to fit the task"
     if hasattr(teacher, 'teachers') or isinstance(teacher, (list,tuple)):
-        raise ValueError("teacher_labels names the classes of one teacher; give each member of an ensemble "
+        raise HKDError("teacher_labels names the classes of one teacher; give each member of an ensemble "
                          "to with_labels first")
     return reorder_labels(_load(teacher, None), labels, load_task(task))
 
@@ -1016,9 +1016,9 @@ def predict(
     max_length:int=None, # tokens a text is cut to; None: see `input_length`
 )->list:          # a dict each: `label` and `probability`, or `value` where the model has one output
     "What a model makes of new inputs"
-    if isinstance(inputs, (str, bytes, Path)): raise ValueError(f"inputs={str(inputs)[:40]!r}: give a list, of one if there is one")
+    if isinstance(inputs, (str, bytes, Path)): raise HKDError(f"inputs={str(inputs)[:40]!r}: give a list, of one if there is one")
     if model.config.problem_type=='multi_label_classification':
-        raise ValueError(f"{_name(model)}: its head gives several labels at once, which hkd does not "
+        raise HKDError(f"{_name(model)}: its head gives several labels at once, which hkd does not "
                          "support; take a model with one label")
     processor,out = processor_of(model), []
     text = hasattr(processor, 'tokenize')

@@ -20,14 +20,14 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from . import __version__
-from .files import HKDError, check_folder_name
+from .files import HKDError, atomic_dir, atomic_write, check_folder_name
 from .light import light_settings, onnx_folder
 from .manifest import (BLOCK, GROUP, check_files, find_artifact, is_artifact, read_manifest, stored_parts,
                           _BESIDE, _FORMAT, _MANIFEST, _VERSION, _WEIGHTS, _need, _parse, _sha, _side)
 from .masks import apply_masks, mask_sparsity, remove_masks
-from .models import (_check_fit, _classifier, _mend_batchnorm, _naming, _quiet, _swap, copy_model,
+from .models import (_check_fit, _classifier, _mend_batchnorm, _naming, _quiet, copy_model,
                         image_size_of, in_backbone, input_length, load_model, modality_of, position_limit,
-                        fixed_size, processor_of, vision_config, write_whole, writing)
+                        fixed_size, processor_of, vision_config)
 
 # %% ../nbs/05a_artifact.ipynb #4258c97d
 LEVELS = torch.tensor([-1., -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.,
@@ -222,16 +222,11 @@ def save_compressed(
     d,processor,plain = _check_target(dir), processor_of(model), _plain(model)
     try: info = json.loads(_json(info or {}))
     except (TypeError, ValueError) as e: raise HKDError(f"info must be of JSON's types: {e}") from None
-    new = d.parent/f'.{d.name}.new'
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        with writing(dir):
-            new.mkdir(parents=True)
-            _write_config(plain, processor, new)
-            _write_manifest(new, _describe(plain, embeddings, mask_sparsity(model))|dict(tensors=_write_weights(plain, embeddings, new), info=info))
-            _check_same(compress(plain, embeddings), load_compressed(new))
-            _swap(new, d)
-    finally: shutil.rmtree(new, ignore_errors=True)
+    with atomic_dir(d) as new:
+        _write_config(plain, processor, new)
+        about = _describe(plain, embeddings, mask_sparsity(model))
+        _write_manifest(new, about | dict(tensors=_write_weights(plain, embeddings, new), info=info))
+        _check_same(compress(plain, embeddings), load_compressed(new))
     return d
 
 def _describe(model, embeddings, sparsity):
@@ -467,7 +462,7 @@ def _cached_onnx(d, said):
         model = _torch(d, said)
         export_onnx(model, tmp)
         settings = light_settings(model.config, model.processor, _most_tokens(model))
-        write_whole(file.parent/'light.json', _json(settings))
+        atomic_write(file.parent/'light.json', _json(settings))
         os.replace(Path(tmp)/file.name, file)
     return file
 

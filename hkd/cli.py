@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 try: from typer import TyperException as WrongWord
 except ImportError: from click import ClickException as WrongWord   # typer before 0.27 leaves it to click
 from .files import HKDError, MissingError
-from . import files
+from . import checks, files
 from .progress import heartbeat
 
 # %% ../nbs/08_cli.ipynb #093ee6c5
@@ -94,29 +94,29 @@ def _fields(pairs):
 def _training(epochs, lr, batch_size, seed, tracker, more):
     own = dict(num_train_epochs=epochs, learning_rate=lr, per_device_train_batch_size=batch_size, seed=seed)
     args = {**{k:v for k,v in own.items() if v is not None}, **_fields(more)}
-    files.check_fields(args)
-    files.check_numbers(args)
-    if tracker: files.check_tracker(tracker)
+    checks.check_fields(args)
+    checks.check_numbers(args)
+    if tracker: checks.check_tracker(tracker)
     return args | (dict(report_to=tracker) if tracker else {})
 
 # %% ../nbs/08_cli.ipynb #08ea0002
 def _check_task(task, metric=None):
-    if metric: files.check_metric(metric)
-    return files.check_task(task)
+    if metric: checks.check_metric(metric)
+    return checks.check_task(task)
 
 def _check_start(model, task):
     "A model to train is a checkpoint, or one of the demo's"
-    if model not in files.DEMO_MODELS or Path(model).exists(): return files.check_model(model, train=True)
-    if task not in files.DEMO_TASKS:
+    if model not in checks.DEMO_MODELS or Path(model).exists(): return checks.check_model(model, train=True)
+    if task not in checks.DEMO_TASKS:
         raise HKDError(f"{model} is made for the demo tasks only: "
                          f"give a checkpoint for {task} in its place")
 
 def _check_engines(model, engines):
     "A model that answers, in one engine or several"
-    for e in engines: files.check_engine(e)
-    files.check_model(model)
+    for e in engines: checks.check_engine(e)
+    checks.check_model(model)
     checkpoint = files.local_folder(model) and not files.artifact_folder(model)
-    for e in engines: files.check_engine(e, model, artifact=not checkpoint)
+    for e in engines: checks.check_engine(e, model, artifact=not checkpoint)
 
 # %% ../nbs/08_cli.ipynb #9c296eea
 def _is_main(): return os.environ.get('RANK', '0')=='0'   # of several processes, the one that speaks
@@ -155,7 +155,7 @@ def _size(model): return sum(p.numel()*p.element_size() for p in model.parameter
 
 def _start(name, task, seed, image_size=None):
     "A model to train, as the functions take it: a name, or a loaded model"
-    if name in files.DEMO_MODELS and not Path(name).exists():
+    if name in checks.DEMO_MODELS and not Path(name).exists():
         from hkd.pipeline import demo_start
         return demo_start(name, task, seed, image_size)
     return name
@@ -186,14 +186,14 @@ def _check_recipe(recipe, runs):
     "What can be refused before PyTorch is imported"
     from hkd.recipe import Taught, check_checkpoints, check_folder
     check_folder(recipe, runs/recipe.name)
-    if recipe.task not in files.DEMO_TASKS: _check_task(recipe.task, recipe.data.get('metric'))
+    if recipe.task not in checks.DEMO_TASKS: _check_task(recipe.task, recipe.data.get('metric'))
     check_checkpoints(recipe, lambda n: _check_start(n, recipe.task))
     for s in recipe.stages:
-        files.check_fields(getattr(s, 'more', None))
-        if getattr(s, 'transfer', None): files.check_transfer(s.transfer)
+        checks.check_fields(getattr(s, 'more', None))
+        if getattr(s, 'transfer', None): checks.check_transfer(s.transfer)
         if not isinstance(s, Taught): continue
         more = getattr(s, 'beta', 0.), getattr(s, 'intermediate', None)
-        try: files.check_teaching(s.loss, s.alpha, s.T, *more)
+        try: checks.check_teaching(s.loss, s.alpha, s.T, *more)
         except ValueError as e: raise HKDError(f"recipe {recipe.name!r}, stage {s.name!r}: {e}") from None
 
 def _layers(text):
@@ -247,7 +247,7 @@ def run_command(
     "Take a teacher through a whole recipe to something to ship; goes on after any stop."
     data = {'task':task, 'data.columns':_comma(columns), 'data.label':label, 'data.labels':_comma(labels), 'data.metric':metric}
     found = _recipes(recipe, data, teacher, student, layers, image_size, name, seeds, settings)
-    if tracker: files.check_tracker(tracker)
+    if tracker: checks.check_tracker(tracker)
     if rehearse:
         from hkd.recipe import rehearsal
         if task: _said(f"--task {task} is for the real run: a rehearsal plays on {rehearse}", as_json)
@@ -449,12 +449,12 @@ def distill_command(
     "Train a student on labels and on its teacher's answers."
     teacher,student,task = _check_names(names, layers)
     args = dict(views=views, max_length=max_length, **_training(epochs, lr, batch_size, seed, tracker, more))
-    files.check_teaching(loss, alpha, temperature, beta, intermediate)
-    if transfer: files.check_transfer(transfer)
+    checks.check_teaching(loss, alpha, temperature, beta, intermediate)
+    if transfer: checks.check_transfer(transfer)
     files.check_output(output)
     beside = files.check_output(output.with_name(output.name+'-control')) if control else None
     _check_task(task, metric)
-    files.check_model(teacher, train=True)
+    checks.check_model(teacher, train=True)
     if student: _check_start(student, task)
     task = _task(task, columns, label, labels, metric)
     from hkd import training
@@ -498,7 +498,7 @@ def evaluate_command(
     columns:Columns=None, label:Label=None, labels:Labels=None, metric:Metric=None, as_json:Json=False,
 ):
     "Measure a model or an artifact on one split of a task, with a 95 % interval."
-    if split: files.check_split(split)
+    if split: checks.check_split(split)
     _check_task(task, metric)
     _check_engines(model, [engine])
     from hkd import report, training
@@ -530,14 +530,14 @@ def _lines(p, columns):
     return texts[cols[0]] if len(cols)==1 else list(zip(*texts.values()))
 
 def _is_file(x): # does a word name a file of texts?
-    return Path(x).suffix.lower() in (*files.TABLES,'.txt') and (' ' not in x or Path(x).is_file())
+    return Path(x).suffix.lower() in (*checks.TABLES,'.txt') and (' ' not in x or Path(x).is_file())
 
 def _check_input(x, modality):
     "Refuse an input that is not there, is empty, or is not for this model"
     p = Path(x)
     if modality=='image':
         if not p.exists(): raise MissingError(f"{x}: no such image")
-    elif p.suffix.lower() in files.IMAGES:
+    elif p.suffix.lower() in checks.IMAGES:
         if modality=='text':
             raise HKDError(f"{x}: an image, but the model reads texts; give texts, or a model for images")
         if not p.exists(): raise MissingError(f"{x}: no such image")
@@ -548,7 +548,7 @@ def _images(p):
     "An image, or those in a folder; other files in it are named"
     if not p.is_dir(): return [p]
     found = sorted(q for q in p.rglob('*') if q.is_file() and not q.name.startswith('.'))
-    images = [q for q in found if q.suffix.lower() in files.IMAGES]
+    images = [q for q in found if q.suffix.lower() in checks.IMAGES]
     others = [q.name for q in found if q not in images]
     if others: _said(f"{p}: {len(others)} files are no images and get no answer, such as {others[0]}")
     return images
@@ -618,7 +618,7 @@ def bench_command(
     if task: _check_task(task)
     from hkd.report import bench
     whole = files.artifact_folder(model)
-    engines = engine or (files.ENGINES if whole else ['torch'])
+    engines = engine or (checks.ENGINES if whole else ['torch'])
     _said(f"measuring {whole or model} in {', '.join(engines)}: some seconds an engine", as_json)
     rows = bench(model, engines, task and _task(task), batch_size=batch_size, length=length)
     ran = [r for r in rows if 'note' not in r]
@@ -638,7 +638,7 @@ def export_command(
     as_json:Json=False,
 ):
     "Write a model or artifact in another format, checked against PyTorch."
-    files.check_model(model)
+    checks.check_model(model)
     files.check_folder_name(output or f'{model.rstrip("/")}-onnx', 'write to')
     from hkd.artifact import export_onnx
     done = export_onnx(model, output or Path(f'{model.rstrip("/")}-onnx'))
@@ -658,9 +658,9 @@ def push_command(
     as_json:Json=False,
 ):
     "Push a model with its card to the hub, or write the card."
-    if not card_only: files.check_repo(repo)
-    files.find_record(folder, record)
-    if not card_only: files.check_online(repo)
+    if not card_only: checks.check_repo(repo)
+    checks.find_record(folder, record)
+    if not card_only: checks.check_online(repo)
     from hkd.hub import push_to_hub, write_card
     about = dict(licence=licence, record=record, stage=stage)
     done = write_card(folder, repo, **about) if card_only else push_to_hub(folder, repo, private, **about)

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
-from .files import (HKDError, MissingError, ALIASES, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, check_metric, check_transfer,
-                       data_dir, find_task, find_transfer, _brief, _images_in, _listed, _may_read,
-                       _split_name, _subfolders, _tables_of)
+from .checks import (ALIASES, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, brief, check_metric, check_transfer,
+                        find_task, find_transfer, images_in, listed, split_name, subfolders, tables_of)
+from .files import HKDError, MissingError, data_dir, reading
 from datasets import Dataset, Features, Image as ImageFeature, Value
 from fastcore.basics import listify
 from PIL import Image, ImageEnhance, ImageOps
@@ -338,9 +338,9 @@ def read_table(path)->pd.DataFrame: # columns as in the file
         else: df = _json_rows(path)
     except UnicodeDecodeError as e: raise HKDError(f"{path}: not UTF-8 (byte {e.object[e.start]:#04x} at {e.start}); save it as UTF-8") from None
     except PermissionError: raise   # told by who asked for the file
-    except Exception as e: raise HKDError(f"{path}: can't be read as {end[1:].upper()} ({_brief(getattr(e, 'strerror', None) or str(e) or type(e).__name__, 200)})") from None   # a damaged Parquet file fails in many ways
+    except Exception as e: raise HKDError(f"{path}: can't be read as {end[1:].upper()} ({brief(getattr(e, 'strerror', None) or str(e) or type(e).__name__, 200)})") from None   # a damaged Parquet file fails in many ways
     if not len(df): raise HKDError(f"{path}: no rows below the header")
-    if twice := [c for c,n in Counter(map(str, df.columns)).items() if n>1]: raise HKDError(f"{path}: two columns are called {_brief(repr(twice[0]))}; rename one")
+    if twice := [c for c,n in Counter(map(str, df.columns)).items() if n>1]: raise HKDError(f"{path}: two columns are called {brief(repr(twice[0]))}; rename one")
     return df
 
 # %% ../nbs/00_data.ipynb #9e9b798b
@@ -375,15 +375,15 @@ def find_columns(
     label=None,    # the label's column, if given
 )->tuple:          # (input columns, label column)
     "The input columns and the label column of a table"
-    has = f"; the columns are {_listed(list(df.columns))}"
+    has = f"; the columns are {listed(list(df.columns))}"
     given = bool(columns)
     if label is None: label = next((c for n in LABEL_NAMES for c in df.columns if str(c).lower()==n), None)
     if label is None: raise HKDError(f"{where}: no column named 'label'{has}; say which with label= (--label)")
     columns = tuple(listify(columns)) or _input_columns(df, label)
-    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise HKDError(f"{where}: are {' and '.join(map(_brief, columns))} a pair, or is one of them no input?{has}; say which with columns= (--columns)")
+    if len(columns)==2 and not given and tuple(map(str.lower, columns)) not in PAIR_NAMES: raise HKDError(f"{where}: are {' and '.join(map(brief, columns))} a pair, or is one of them no input?{has}; say which with columns= (--columns)")
     for c in (*columns, label):
-        if c not in df.columns: raise HKDError(f"{where}: no column {_brief(repr(c))}{has}")
-    if label in columns: raise HKDError(f"{where}: {_brief(repr(label))} is the label's column and can't be an input{has}; say which with columns= (--columns) or label= (--label)")
+        if c not in df.columns: raise HKDError(f"{where}: no column {brief(repr(c))}{has}")
+    if label in columns: raise HKDError(f"{where}: {brief(repr(label))} is the label's column and can't be an input{has}; say which with columns= (--columns) or label= (--label)")
     if not 1<=len(columns)<=2: raise HKDError(f"{where}: {len(columns)} text columns, and a task takes one or two{has}; say which with columns= (--columns)")
     return columns, label
 
@@ -405,7 +405,7 @@ def _check_one_label(values, where):
     if odd is None and all(isinstance(v, str) and (commas(v) or _is_int(v.strip())) for v in values):
         odd = next((i for i,v in enumerate(values) if commas(v)), None)
     if odd is not None:
-        raise HKDError(f"{where}, row {odd+1}: label {_brief(repr(values[odd]))} holds several labels; "
+        raise HKDError(f"{where}, row {odd+1}: label {brief(repr(values[odd]))} holds several labels; "
                          "give one label a row, or another column with label= (--label)")
 
 # %% ../nbs/00_data.ipynb #6e010df2
@@ -415,7 +415,7 @@ def class_names(values, where)->list: # label names in order
     seen = set(map(_plain, values)) - {''}
     odd = next((v for v in sorted(seen) if not _is_int(v)), None)
     if odd is not None and all(_number(v)==_number(v) for v in seen):
-        raise HKDError(f"{where}: labels such as {_brief(odd)} are no classes; "
+        raise HKDError(f"{where}: labels such as {brief(odd)} are no classes; "
                          "for regression say metric='pearson'")
     if len(seen)>max(20, len(values)/2):
         cure = "say metric='pearson', or" if odd is None else "say"
@@ -436,9 +436,9 @@ def encode_labels(
     else:
         index = {_plain(l):i for i,l in enumerate(labels)} | {str(l):i for i,l in enumerate(labels)}
         if not any(_is_int(_plain(l)) for l in labels): index = {str(i):i for i in range(len(labels))} | index
-        out,bad = [index.get(str(v).strip(), index.get(_plain(v))) for v in values], f"is not one of {_listed([f'{_brief(l)} ({i})' if l!=str(i) else l for i,l in enumerate(labels)])}"
+        out,bad = [index.get(str(v).strip(), index.get(_plain(v))) for v in values], f"is not one of {listed([f'{brief(l)} ({i})' if l!=str(i) else l for i,l in enumerate(labels)])}"
         wrong = next((i for i,v in enumerate(out) if v is None), None)
-    if wrong is not None: raise HKDError(f"{where}, row {wrong+1}: label {_brief(repr(values[wrong]))} {bad}; correct it or leave the row out")
+    if wrong is not None: raise HKDError(f"{where}, row {wrong+1}: label {brief(repr(values[wrong]))} {bad}; correct it or leave the row out")
     return out
 
 # %% ../nbs/00_data.ipynb #6d0b1628
@@ -446,10 +446,10 @@ def _texts(df, columns, where):
     out = {}
     for c in columns:
         odd = next(((i,type(v).__name__) for i,v in enumerate(df[c]) if isinstance(v, (bytes,list,tuple,dict,np.ndarray))), None)
-        if odd: raise HKDError(f"{where}, row {odd[0]+1}: {_brief(repr(c))} is of type {odd[1]}, no text")
+        if odd: raise HKDError(f"{where}, row {odd[0]+1}: {brief(repr(c))} is of type {odd[1]}, no text")
         out[c] = [v if isinstance(v, str) else '' if _missing(v) else str(v) for v in df[c]]
         empty = next((i for i,v in enumerate(out[c]) if not v.strip()), None)
-        if empty is not None: raise HKDError(f"{where}, row {empty+1}: {_brief(repr(c))} is empty; fill it in or leave the row out")
+        if empty is not None: raise HKDError(f"{where}, row {empty+1}: {brief(repr(c))} is empty; fill it in or leave the row out")
     return out
 
 def _keys(task, parts): # split -> content key of each row; images are compared across splits
@@ -502,12 +502,12 @@ def make_task(
     if 'train' not in parts: raise HKDError(f"{name}: no train split; found {', '.join(parts) or 'nothing'}")
     if metric in REGRESSION: labels = None
     elif labels is None: labels = class_names(parts['train'][1], parts['train'][2])
-    if labels and len(set(labels))<len(labels): raise HKDError(f"{name}: labels={_listed(labels)}: a name stands twice; name each class once")
+    if labels and len(set(labels))<len(labels): raise HKDError(f"{name}: labels={listed(labels)}: a name stands twice; name each class once")
     if select<0: raise HKDError(f"select={select}: give a share of train such as .1, or a number of examples")
-    if bad := next((c for c in columns if modality=='text' and (c in ('id','label','image') or '\0' in str(c))), None): raise HKDError(f"{parts['train'][2]}: a column of texts can't be called {_brief(repr(bad))}; rename it")
+    if bad := next((c for c in columns if modality=='text' and (c in ('id','label','image') or '\0' in str(c))), None): raise HKDError(f"{parts['train'][2]}: a column of texts can't be called {brief(repr(bad))}; rename it")
     task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed)
     data = {s:_dataset(modality, x, encode_labels(y, labels, where)) for s,(x,y,where) in parts.items()}
-    if labels and len(set(data['train']['label'][:]))<2: raise HKDError(f"{parts['train'][2]}: one class only ({_brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
+    if labels and len(set(data['train']['label'][:]))<2: raise HKDError(f"{parts['train'][2]}: one class only ({brief(labels[data['train']['label'][0]])}); a classifier needs at least two")
     splits,left_out = _cut(task, data, select, phrases)
     files = {s:(parts[s] if s in parts else parts['train'])[2] for s in SPLITS+('validation_mismatched',)}
     return replace(task, splits=_nonempty(splits, files), left_out=left_out)
@@ -543,19 +543,19 @@ def _table_parts(files, columns, label):
 # %% ../nbs/00_data.ipynb #83d33c77
 def _unread(folder, splits):
     "Files and folders in an image folder that no class has"
-    beside = [] if folder in splits.values() else [d for d in _subfolders(folder) if d not in splits.values()]
-    loose = [f for d in splits.values() for f in _images_in(d)]
-    inside = [p for d in splits.values() for c in _subfolders(d) for p in sorted(c.iterdir())
+    beside = [] if folder in splits.values() else [d for d in subfolders(folder) if d not in splits.values()]
+    loose = [f for d in splits.values() for f in images_in(d)]
+    inside = [p for d in splits.values() for c in subfolders(d) for p in sorted(c.iterdir())
               if not p.name.startswith('.') and p.suffix.lower() not in IMAGES]
     return beside+loose+inside
 
 def _image_parts(folder):
-    splits = {_split_name(d.name):d for d in _subfolders(folder) if _split_name(d.name) in SPLITS} or {'train':folder}
+    splits = {split_name(d.name):d for d in subfolders(folder) if split_name(d.name) in SPLITS} or {'train':folder}
     if left := _unread(folder, splits):
         left = [p.relative_to(folder) for p in left]
-        warnings.warn(f"{folder}: left out {_listed(left, 3)}, since images are read "
+        warnings.warn(f"{folder}: left out {listed(left, 3)}, since images are read "
                       f"from CLASS/IMAGE, as {', '.join(IMAGES)}; move or convert them")
-    found = {s:{c.name:_images_in(c) for c in _subfolders(d)} for s,d in splits.items()}
+    found = {s:{c.name:images_in(c) for c in subfolders(d)} for s,d in splits.items()}
     for s,classes in found.items():
         odd = set(classes) ^ set(found.get('train', classes))
         if odd: raise HKDError(f"{splits[s]}: class folders differ from train's ({', '.join(sorted(odd))}); rename or add them")
@@ -575,7 +575,7 @@ def _label_column(features, name):
     if usual := next((c for n in LABEL_NAMES for c in features if c.lower()==n), None): return usual
     classes = [c for c,f in features.items() if hasattr(f, 'names')]
     if len(classes)>1:
-        raise HKDError(f"{name}: {_listed(classes)} all hold classes; say which with label= (--label)")
+        raise HKDError(f"{name}: {listed(classes)} all hold classes; say which with label= (--label)")
     return classes[0] if classes else None
 
 def _hub_parts(dd, name, columns, label):
@@ -585,7 +585,7 @@ def _hub_parts(dd, name, columns, label):
     label = label or _label_column(features, name)
     parts = {}
     for s,ds in dd.items():
-        where,s = f'{name} [{s}]', _split_name(s)
+        where,s = f'{name} [{s}]', split_name(s)
         if image:
             if (lab := label) not in ds.column_names:
                 raise HKDError(f"{where}: no label column; the columns are {', '.join(ds.column_names)}; "
@@ -625,7 +625,7 @@ def load_task(
     if hasattr(source, 'keys'): return _load_dict(source, 'dataset', label, given, common)
     where = find_task(source)
     if isinstance(where, Path):
-        with _may_read(): return _load_path(where, label, given, common)
+        with reading(): return _load_path(where, label, given, common)
     if where in DEMO_TASKS: return demo_task(where[5:], seed=seed)
     if where in KNOWN:
         hub = KNOWN[where]['hub']
@@ -640,20 +640,20 @@ def _settings(name, given): return {k:v for k,v in KNOWN.get(name, {}).items() i
 def _load_path(path, label, given, common):
     name = path.stem if path.is_file() else path.resolve().name
     known = _settings(name, given) if path.is_dir() else given
-    files = _tables_of(path)
+    files = tables_of(path)
     if files:
         known['columns'],parts = _table_parts(files, known.get('columns'), label)
         return make_task(name, 'text', parts=parts, **known, **common)
     return make_task(name, 'image', parts=_image_parts(path), **{**known, 'columns':('image',), 'labels':known.get('labels') or _class_folders(path)}, **common)
 
 def _class_folders(path):
-    train = next((d for d in _subfolders(path) if _split_name(d.name)=='train'), path)
-    return [d.name for d in _subfolders(train)]
+    train = next((d for d in subfolders(path) if split_name(d.name)=='train'), path)
+    return [d.name for d in subfolders(train)]
 
 def _load_dict(dd, name, label, given, common):
     known = _settings(name, given)
     if any(isinstance(d, pd.DataFrame) for d in dd.values()):
-        frames = {_split_name(s):(f'{name} [{s}]', d) for s,d in dd.items()}
+        frames = {split_name(s):(f'{name} [{s}]', d) for s,d in dd.items()}
         known['columns'],parts = _frame_parts(frames, known.get('columns'), label)
         return make_task(name, 'text', parts=parts, **known, **common)
     cols,parts,names,modality = _hub_parts(dd, name, known.get('columns'), label)
@@ -710,7 +710,7 @@ def _transfer_inputs(source, task):
         else:
             try:
                 with (gzip.open if path.suffix=='.gz' else open)(path, 'rt', encoding='utf-8-sig') as f: source = [l.strip() for l in f if l.strip()]
-            except (OSError, ValueError, EOFError, zlib.error) as e: raise HKDError(f"{path}: can't be read as text ({_brief(getattr(e, 'strerror', None) or str(e), 200)}); save it as UTF-8") from None
+            except (OSError, ValueError, EOFError, zlib.error) as e: raise HKDError(f"{path}: can't be read as text ({brief(getattr(e, 'strerror', None) or str(e), 200)}); save it as UTF-8") from None
     if isinstance(source, (list,tuple)):
         source = list(source)
         if len(task.columns)>1: raise HKDError(f"{task.name} takes pairs ({', '.join(task.columns)}); give a table with both columns")

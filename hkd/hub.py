@@ -14,8 +14,9 @@ import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCardData, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from .manifest import is_artifact, read_manifest
-from .files import HKDError, KNOWN, check_online, check_repo, find_model, find_record
-from .models import content_hash, modality_of, write_whole, _load_config
+from .checks import KNOWN, check_online, check_repo, find_record
+from .files import HKDError, atomic_write, find_model, only_local
+from .models import content_hash, modality_of, _load_config
 from .recipe import history, kind, recorded, teachers, trains
 from .report import load_any, load_results, portable, table, wilson
 
@@ -32,7 +33,7 @@ def _readme(name):
     from huggingface_hub import hf_hub_download
     try: d = Path(find_model(name))
     except (ValueError, FileNotFoundError): d = Path(name)
-    try: f = d/'README.md' if d.is_dir() else Path(hf_hub_download(str(name), 'README.md'))
+    try: f = d/'README.md' if d.is_dir() else Path(hf_hub_download(str(name), 'README.md', local_files_only=only_local(name)))
     except (OSError, ValueError): return ''
     return f.read_text(encoding='utf-8', errors='replace') if f.is_file() else ''
 
@@ -212,4 +213,4 @@ def write_card(
     **kw,         # record, stage and licence, see `model_card`
 )->Path:          # the file
     "Write the card into the folder, whole or not at all"
-    return write_whole(Path(folder).expanduser()/'README.md', model_card(folder, repo, **kw))
+    return atomic_write(Path(folder).expanduser()/'README.md', model_card(folder, repo, **kw))

@@ -16,7 +16,8 @@ from typing import Callable, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from .files import HKDError, check_teaching, check_temperature as _check_T
+from .checks import check_teaching, check_temperature
+from .files import HKDError
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _upcast(x):
@@ -44,7 +45,7 @@ def _check_logits(
     T:float=1., # temperature
 ):
     "Both logits must be (batch, classes), with two classes or more"
-    _check_T(T)
+    check_temperature(T)
     if z_s.ndim != 2 or z_s.shape != z_t.shape:
         raise HKDError(f"logits of shape {tuple(z_s.shape)} (student) and {tuple(z_t.shape)} (teacher): both must be one (batch, classes)")
     if z_s.shape[1] < 2: raise HKDError("logits have 1 class, where a softmax is always 1: use logit_mse, the loss of regression")

@@ -8,7 +8,7 @@ __all__ = ['BLOCK', 'GROUP', 'stored_parts', 'is_artifact', 'read_manifest', 'ch
 # %% ../nbs/00h_manifest.ipynb #04a00004
 import hashlib, json, math, re
 from pathlib import Path
-from .files import HKDError, models_dir, _hub_answers, _stay_offline
+from .files import HKDError, models_dir, only_local
 
 # %% ../nbs/00h_manifest.ipynb #a6765dea
 BLOCK,GROUP = 64,256   # weights that share an absmax, and absmaxes that share a step
@@ -203,8 +203,9 @@ def _fetched(name):
     if not re.fullmatch(r'[\w.-]+/[\w.-]+', name): return None
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
-    if not _hub_answers(): _stay_offline()
+    patterns = ['*.json', '*.txt', '*.model', '*.safetensors']
+    local = only_local(name)
     try:
-        hf_hub_download(name, _MANIFEST)
-        return Path(snapshot_download(name, allow_patterns=['*.json', '*.txt', '*.model', '*.safetensors']))
+        hf_hub_download(name, _MANIFEST, local_files_only=local)
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=local))
     except (OSError, ValueError, HfHubHTTPError): return None

@@ -6,9 +6,9 @@
 __all__ = ['modality_of', 'position_limit', 'load_processor', 'processor_of', 'input_length', 'encoder_layers', 'encoder_config',
            'copy_model', 'label_names', 'head_problem', 'label_parameters', 'backbone_names', 'in_backbone',
            'set_labels', 'reorder_labels', 'image_size_of', 'vision_config', 'load_model', 'weight_sums', 'convert_bin',
-           'write_whole', 'save_model', 'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions',
-           'fixed_size', 'resize_processor', 'unk_rate', 'trim_vocab', 'with_rarer_words', 'restore_vocab',
-           'count_parameters', 'content_hash', 'layer_linears', 'class_for']
+           'save_model', 'pick_layers', 'student_from_teacher', 'model_from_config', 'resize_positions', 'fixed_size',
+           'resize_processor', 'unk_rate', 'trim_vocab', 'with_rarer_words', 'restore_vocab', 'count_parameters',
+           'content_hash', 'layer_linears', 'class_for']
 
 # %% ../nbs/00d_models.ipynb #f8664f3a
 import bisect, copy, errno, functools, hashlib, json, logging, operator, os, re, shutil, tempfile, warnings
@@ -27,8 +27,8 @@ from transformers import (AutoConfig, AutoModelForImageClassification, AutoModel
                           AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase)
 from transformers.models.auto.modeling_auto import (MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as IMAGE_TYPES,
                                                     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as TEXT_TYPES)
-from .files import (HKDError, MissingError, check_output, find_model, models_dir, writing,
-                    _check_folder, _hub_answers, _shelf_hint)
+from .files import (HKDError, MissingError, atomic_dir, atomic_write, check_output, find_model, models_dir,
+                       models_hint, only_local)
 from .masks import load_masks, mask_files
 from transformers.utils import logging as hf_logging
 
@@ -44,8 +44,8 @@ def _explain(
     "The line a user needs"
     text = ' '.join(str(e).split())
     if "couldn't connect" in text or 'offline mode' in text.lower():
-        return f"{name} is no local folder, and the hub can't be reached (offline){_shelf_hint()}"
-    if 'not a valid model identifier' in text: return f"{name} is neither a local folder nor a model of the hub: check the spelling{_shelf_hint()}"
+        return f"{name} is no local folder, and the hub can't be reached (offline){models_hint()}"
+    if 'not a valid model identifier' in text: return f"{name} is neither a local folder nor a model of the hub: check the spelling{models_hint()}"
     if 'gated repo' in text: return f"{name} is gated: accept its terms on its hub page and log in with `hf auth login`"
     if isinstance(e, SafetensorError): return f"{name}: model.safetensors is damaged or cut short ({text}): copy it again"
     if 'model.safetensors' in text: return f"{name} has no safetensors weights; pickled ones are not loaded: download the folder and use hkd.models.convert_bin on it"
@@ -102,7 +102,7 @@ def _load_config(name, path):
     "A checkpoint's config, refused if it needs code of its own"
     with _naming(name):
         _check_sizes(path)
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=only_local(path))
     for k,v in vars(config).items():
         if 'implementation' in k and isinstance(v, str) and not v.isidentifier(): raise HKDError(f"{name} asks for code from the hub ({k.strip('_').removesuffix('_internal')} in its config), which is not run")
     if getattr(config, 'auto_map', None): raise HKDError(f"{name} brings Python code of its own (auto_map in its config), which is not run")
@@ -149,8 +149,8 @@ def load_processor(
     path = find_model(name)
     if modality_of(_load_config(name, path)) == 'image':
         if Path(path).is_dir() and not (Path(path)/'preprocessor_config.json').is_file(): raise HKDError(f"{name} has no image processor: copy preprocessor_config.json into it")
-        with _naming(f"The image processor of {name}"): return AutoImageProcessor.from_pretrained(path, backend='pil', trust_remote_code=False)
-    with _naming(f"The tokenizer of {name}"): tok = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        with _naming(f"The image processor of {name}"): return AutoImageProcessor.from_pretrained(path, backend='pil', trust_remote_code=False, local_files_only=only_local(path))
+    with _naming(f"The tokenizer of {name}"): tok = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=only_local(path))
     _check_fast(name, tok)
     if tok.pad_token is None: tok.pad_token = tok.eos_token   # a GPT has none
     if tok.pad_token is None:
@@ -442,7 +442,7 @@ def load_model(
     if processor is None: processor = load_processor(name)
     with _naming(name), _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, info = _classifier(config).from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+        model, info = _classifier(config).from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=only_local(path),
                                                           ignore_mismatched_sizes=True, output_loading_info=True)
     model.new_head = _check_weights(name, model, info)
     if model.new_head:
@@ -479,40 +479,7 @@ def convert_bin(
     if not src.is_file(): raise MissingError(f"{src} isn't there: convert_bin takes a folder with one pytorch_model.bin")
     try: state = {k: v.clone().contiguous() for k, v in torch.load(src, map_location='cpu', weights_only=True).items()}
     except Exception: raise HKDError(f"{src} is damaged, or holds more than tensors, which could run code: it is not converted; get the weights as safetensors") from None   # a pickle fails in many ways
-    part = dst.with_name('.model.safetensors.part')
-    try:
-        with writing(dst): save_file(state, part, metadata={'format': 'pt'}); os.replace(part, dst)
-    finally: part.unlink(missing_ok=True)
-    return dst
-
-# %% ../nbs/00d_models.ipynb #716fa56f
-def write_whole(
-    path, # a file
-    data, # its text or bytes
-)->Path:  # the same path
-    "Write a file whole or not at all: a former one stays until the new one is there"
-    path = Path(path)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data.encode() if isinstance(data, str) else data)
-            os.replace(part, path)
-    finally: _remove(part)
-    return path
-
-def _remove(file):
-    try: file.unlink()
-    except OSError: pass   # it isn't there, or may not be seen
-
-def _swap(new, d):
-    "Put folder `new` in the place of `d`, by renames alone"
-    old = d.parent/f'.{d.name}.old'
-    if d.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        d.rename(old)
-    new.rename(d)
-    shutil.rmtree(old, ignore_errors=True)
+    return atomic_write(dst, lambda part: save_file(state, part, metadata={'format': 'pt'}))
 
 # %% ../nbs/00d_models.ipynb #63c64b78
 def save_model(
@@ -523,19 +490,14 @@ def save_model(
     "Save a checkpoint that is whole or not there, with the model's masks if it was pruned"
     if getattr(model, 'is_quantized', False): raise HKDError(f"{_called(model)} is quantised: save_model writes float checkpoints; save the float model, or write it with model.save_pretrained")
     d = check_output(dir)
-    processor, new = processor_of(model), d.parent/f'.{d.name}.new'
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        with writing(dir), _quiet():
-            new.mkdir(parents=True)
-            model.save_pretrained(new)
-            processor.save_pretrained(new)
-            for f in new.glob('*.safetensors'): shutil.copymode(new/'config.json', f)   # safetensors would keep it from all but its owner
-            for name, x in {**mask_files(model), **(files or {})}.items():
-                x = x(new) if callable(x) else x
-                (new/name).write_bytes(x.encode() if isinstance(x, str) else x)
-            _swap(new, d)
-    finally: shutil.rmtree(new, ignore_errors=True)
+    processor = processor_of(model)
+    with atomic_dir(d) as new, _quiet():
+        model.save_pretrained(new)
+        processor.save_pretrained(new)
+        for f in new.glob('*.safetensors'): shutil.copymode(new/'config.json', f)   # safetensors would keep it from all but its owner
+        for name, x in {**mask_files(model), **(files or {})}.items():
+            x = x(new) if callable(x) else x
+            (new/name).write_bytes(x.encode() if isinstance(x, str) else x)
     return d
 
 # %% ../nbs/00d_models.ipynb #9ac1c23b

@@ -28,7 +28,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from scipy.special import softmax
 from scipy.stats import binomtest, t as student_t
-from .files import HKDError, MissingError, ENGINES, check_engine
+from .checks import ENGINES, check_engine
+from .files import HKDError, MissingError, atomic_write
 from .progress import heartbeat
 
 # %% ../nbs/05f_report.ipynb #edfeb02a
@@ -352,8 +353,7 @@ def save_results(
     d = {k: d[k] if k=='config' else _round(d[k]) for k in (*_PARTS, *sorted(d.keys()-set(_PARTS)))}
     d['rows'] = [{f: r[f] for f in (*FIELDS, *sorted(r.keys()-set(FIELDS)))} for r in d['rows']]
     text = json.dumps({'sha256':_sum(d), **d}, indent=1, ensure_ascii=False, allow_nan=False)+'\n'
-    from hkd.models import write_whole
-    return write_whole(path, text)
+    return atomic_write(path, text)
 
 # %% ../nbs/05f_report.ipynb #bb580279
 def load_results(

@@ -26,12 +26,13 @@ from tqdm import tqdm
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
-from .files import HKDError, RunConflict, check_fields, check_numbers, check_output, check_tracker
+from .checks import check_fields, check_numbers, check_tracker
+from .files import HKDError, RunConflict, atomic_write, check_output, file_sha256, writing
 from .light import answers
 from .progress import heartbeat, shows_bars
 from .models import (_qkv, _quiet, content_hash, encoder_config, encoder_layers, head_problem, input_length,
                         label_names, load_model, processor_of, reorder_labels, save_model, set_labels,
-                        weight_sums, writing)
+                        weight_sums)
 from .masks import apply_masks, load_masks, mask_files, save_masks
 from .kd_losses import FEATURE_LOSSES, NEEDS_LABELS, Features, check_loss_args, distillation_loss, layer_map, make_projectors
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
@@ -162,15 +163,11 @@ def teacher_logits(
     return np.load(file, mmap_mode='r', allow_pickle=False)
 
 def _keep_answers(file, z):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = tempfile.NamedTemporaryFile(dir=file.parent, suffix='.part', delete=False)
-    try:
-        with part as f:
-            np.save(f, z)
-            f.flush()
-            f.write(hashlib.sha256(Path(f.name).read_bytes()).digest())   # np.load reads no further than the numbers
-        os.replace(part.name, file)
-    finally: Path(part.name).unlink(missing_ok=True)
+    def write(part):
+        with open(part, 'wb') as f: np.save(f, z)
+        digest = bytes.fromhex(file_sha256(part))
+        with open(part, 'ab') as f: f.write(digest)   # np.load reads no further than the numbers
+    atomic_write(file, write)
 
 def _kept_answers(file):
     "What was kept, if it is there, whole and as it was written; otherwise it is computed again"
@@ -678,11 +675,10 @@ class _Folder:
     def finished(self): return self.path is not None and (self.path/'metrics.json').exists()
 
     def _unread(self): # nothing but what a run writes, and no telling of which
-        return not _read_run(self.partial/'run.json') and all(p.name.startswith(('checkpoint-','run','start.','tmp')) for p in self.partial.iterdir())
+        return not _read_run(self.partial/'run.json') and all(p.name.startswith(('checkpoint-','run','.run','start.','tmp')) for p in self.partial.iterdir())
 
     def _note(self, seconds):
-        (self.partial/'run.json.part').write_text(json.dumps(dict(key=self.key, settings=_plain(self.settings), seconds=seconds)))
-        os.replace(self.partial/'run.json.part', self.partial/'run.json')
+        atomic_write(self.partial/'run.json', json.dumps(dict(key=self.key, settings=_plain(self.settings), seconds=seconds)))
 
     def load(self, task):
         kept = json.loads((self.path/'metrics.json').read_text())

@@ -24,33 +24,34 @@ ENV.pop('IN_TEST', None)
 # Which modules an exported cell may import, function-level imports included. Runs one way: 02 to 05 never import one another.
 MAY_IMPORT = {
     'files':        '',
+    'checks':       'files',
     'images':       'files',
     'progress':     '',
     'manifest':     'files',
     'light':        'files images manifest',
-    'data':         'files images progress',
+    'data':         'files checks images progress',
     'models':       'files masks',
-    'kd_losses':    'files',
+    'kd_losses':    'files checks',
     'masks':        'files',
-    'training':     'files light progress data models kd_losses masks',
+    'training':     'files checks light progress data models kd_losses masks',
     'successive':   'files data models training',
     'multiagent':   'files data training',
     'qlora':        'files data models kd_losses masks training',
     'prune':        'files data models kd_losses masks training',
     'artifact':     'files manifest light models masks qlora',
-    'report':       'files progress data models training qlora artifact',
+    'report':       'files checks progress data models training qlora artifact',
     'recipe':       'files',
-    'pipeline':     'files progress data models kd_losses masks training successive multiagent qlora prune '
+    'pipeline':     'files checks progress data models kd_losses masks training successive multiagent qlora prune '
                     'artifact report recipe',
-    'hub':          'files manifest models report recipe',
+    'hub':          'files checks manifest models report recipe',
     'explore':      'files data training report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
-    'cli':          'files progress recipe',  # at the top of the module; inside functions it may import any
+    'cli':          'files checks progress recipe',  # at the top of the module; inside functions it may import any
 }
 STDLIB_ONLY = {'recipe'}
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
-LEAVES = {'masks', 'files', 'images', 'progress'}  # they import nothing of hkd, so earlier notebooks may import them
+LEAVES = {'masks', 'files', 'checks', 'images', 'progress'}  # they import nothing of hkd, so earlier notebooks may import them
 
 class Failed(Exception): "A check did not pass; the message says what to mend"
 CHECKS = {}

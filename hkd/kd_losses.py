@@ -4,20 +4,17 @@
 
 # %% auto #0
 __all__ = ['LOGIT_LOSSES', 'NEEDS_LABELS', 'FEATURE_LOSSES', 'soft_target_loss', 'logit_mse', 'hard_distillation', 'dkd_loss',
-           'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'make_projector', 'tinybert_hidden', 'hint_loss',
-           'pkd_loss', 'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation', 'minilm_loss',
-           'minilm_v1_loss', 'layer_map', 'Features', 'FeatureLoss', 'make_projectors', 'feature_loss',
-           'check_loss_args', 'Losses', 'distillation_loss']
+           'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'tinybert_hidden', 'hint_loss', 'pkd_loss',
+           'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation', 'minilm_loss', 'layer_map', 'Features',
+           'FeatureLoss', 'make_projectors', 'feature_loss', 'check_loss_args', 'Losses', 'distillation_loss']
 
 # %% ../nbs/01_kd_losses.ipynb #7c3d0149
-import math, warnings
-from functools import wraps
+import math, torch, warnings
+from functools import cache, wraps
 from typing import Callable, NamedTuple
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from .checks import check_teaching, check_temperature
-from .files import HKDError
+from torch.nn import functional as F
+from .files import HKDError, check_teaching, check_temperature
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _upcast(x):
@@ -25,37 +22,34 @@ def _upcast(x):
     if isinstance(x, (list, tuple)): return [_upcast(o) for o in x]
     return x.float() if isinstance(x, Tensor) and x.is_floating_point() and x.element_size() < 4 else x
 
-def _device(x): return x.device.type if isinstance(x, Tensor) else _device(x[0])
-
-def _full_precision(
-    f:Callable, # a loss whose first argument is a tensor, or a nest of them
-)->Callable:    # the same, computed in float32 or float64
-    "Run a loss outside autocast, on inputs of float32 or more"
-    @wraps(f)
-    def inner(*args, **kwargs):
+def _full_precision(loss):
+    "The loss, computed in float32 or float64 and outside autocast"
+    @wraps(loss)
+    def in_full_precision(*args, **kwargs):
         first = args[0] if args else next(iter(kwargs.values()))
-        with torch.autocast(_device(first), enabled=False):
-            return f(*_upcast(args), **{k: _upcast(v) for k, v in kwargs.items()})
-    return inner
+        while not isinstance(first, Tensor): first = first[0]
+        with torch.autocast(first.device.type, enabled=False):
+            return loss(*_upcast(args), **{name: _upcast(value) for name, value in kwargs.items()})
+    return in_full_precision
 
-# %% ../nbs/01_kd_losses.ipynb #66989c26
-def _check_logits(
-    z_s:Tensor, # student logits (batch, classes)
-    z_t:Tensor, # teacher logits (batch, classes)
-    T:float=1., # temperature
-):
-    "Both logits must be (batch, classes), with two classes or more"
+def _mismatch(what, x_s, x_t, fix):
+    shapes = f"{what} of shape {tuple(x_s.shape)} (student) and {tuple(x_t.shape)} (teacher)"
+    return HKDError(shapes, 'they do not match', fix)
+
+def _check_logits(z_s, z_t, T=1.):
     check_temperature(T)
-    if z_s.ndim != 2 or z_s.shape != z_t.shape:
-        raise HKDError(f"logits of shape {tuple(z_s.shape)} (student) and {tuple(z_t.shape)} (teacher): both must be one (batch, classes)")
-    if z_s.shape[1] < 2: raise HKDError("logits have 1 class, where a softmax is always 1: use logit_mse, the loss of regression")
+    if z_s.ndim != 2 or z_s.shape != z_t.shape or z_s.shape[1] < 2:
+        raise _mismatch('logits', z_s, z_t, 'give (batch, 2 or more classes); a regression needs logit_mse')
 
-def _kl(
-    log_p_s:Tensor, # student log-probabilities (batch, classes)
-    log_p_t:Tensor, # teacher log-probabilities (batch, classes)
-)->Tensor:          # scalar
-    "KL(p_t || p_s), averaged over the batch"
+def _kl(log_p_s, log_p_t): # KL(p_t || p_s), averaged over the batch
     return F.kl_div(log_p_s, log_p_t.exp(), reduction='batchmean')
+
+@cache
+def _warn_once(message): warnings.warn(message, stacklevel=4)
+
+def _unit(x): # vectors (..., dim) at length 1, without the exploding gradient at 0; a zero vector stays zero
+    length = x.norm(dim=-1, keepdim=True)
+    return torch.where(length > 0, x / length.masked_fill(length == 0, 1), 0)
 
 # %% ../nbs/01_kd_losses.ipynb #509ee7d2
 @_full_precision
@@ -64,7 +58,7 @@ def soft_target_loss(
     z_t:Tensor, # teacher logits (batch, classes)
     T:float=2., # temperature; above 1 softens
 )->Tensor:      # scalar, scaled by T² so that gradients keep their size
-    "KL divergence from the teacher's softened predictions to the student's"
+    "T²·KL(p_t‖p_s) of the softened predictions softmax(z/T). Reference: Hinton et al. 2015, arXiv:1503.02531"
     _check_logits(z_s, z_t, T)
     log_p_s, log_p_t = (z_s/T).log_softmax(-1), (z_t/T).log_softmax(-1)
     return T**2 * _kl(log_p_s, log_p_t)
@@ -75,10 +69,9 @@ def logit_mse(
     z_s:Tensor, # student logits (batch, classes), or predictions (batch, 1) or (batch,)
     z_t:Tensor, # teacher logits or predictions of the same batch
 )->Tensor:      # scalar
-    "Mean squared error between raw logits"
+    "Mean squared error between raw logits. Reference: Ba and Caruana 2014, arXiv:1312.6184"
     if {z_s.ndim, z_t.ndim} == {1, 2}: z_s, z_t = (z[:, None] if z.ndim == 1 else z for z in (z_s, z_t))
-    if z_s.shape != z_t.shape:
-        raise HKDError(f"logits of shape {tuple(z_s.shape)} (student) and {tuple(z_t.shape)} (teacher): they must be the same")
+    if z_s.shape != z_t.shape: raise _mismatch('logits', z_s, z_t, 'give one shape')
     return F.mse_loss(z_s, z_t)
 
 # %% ../nbs/01_kd_losses.ipynb #5933799d
@@ -87,27 +80,13 @@ def hard_distillation(
     z_s:Tensor, # student logits (batch, classes)
     z_t:Tensor, # teacher logits (batch, classes)
 )->Tensor:      # scalar
-    "Cross-entropy with the class that the teacher would choose"
+    "Cross-entropy with the class that the teacher predicts. Reference: Touvron et al. 2021, arXiv:2012.12877"
     _check_logits(z_s, z_t)
     return F.cross_entropy(z_s, z_t.argmax(-1))
 
-# %% ../nbs/01_kd_losses.ipynb #bc5bf206
-_warned = set()
-def _warn_once(
-    name:str,    # the loss
-    message:str, # what is idle, and why
-):
-    "Warn about the loss `name` the first time only"
-    if name in _warned: return
-    _warned.add(name)
-    warnings.warn(f"{name}: {message}", stacklevel=4)
-
 # %% ../nbs/01_kd_losses.ipynb #5807d6ab
-def _split_target(
-    z:Tensor, # softened logits (batch, classes)
-    y:Tensor, # labels (batch,)
-)->tuple:     # log b (batch, 2) and log p̂ (batch, classes-1)
-    "Log-probabilities of target against the rest, and among the rest"
+def _split_target(z, y):
+    "Log-probabilities: target against the rest (batch, 2), and among the rest (batch, classes-1)"
     is_y, log_p = F.one_hot(y, z.shape[1]).bool(), z.log_softmax(-1)
     rest = log_p[~is_y].view(len(z), -1)
     return torch.stack([log_p[is_y], rest.logsumexp(-1)], -1), rest.log_softmax(-1)
@@ -121,31 +100,21 @@ def dkd_loss(
     alpha:float=1., # weight of the target part
     beta:float=8.,  # weight of the non-target part
 )->Tensor:          # scalar
-    "Soft targets with the target class and the other classes weighted apart"
+    """Soft targets with separate weights for target and other classes: T²·(α·KL(b_t‖b_s) + β·KL(p̂_t‖p̂_s)).
+    Reference: Zhao et al. 2022, arXiv:2203.08679"""
     _check_logits(z_s, z_t, T)
-    if z_s.shape[1] == 2: _warn_once('dkd_loss', "with 2 classes the non-target part is always 0, and beta does nothing; what is left is soft_target_loss times alpha")
+    if z_s.shape[1] == 2: _warn_once("dkd_loss: with 2 classes the non-target part is 0, beta has no effect")
     (b_s, r_s), (b_t, r_t) = _split_target(z_s/T, y), _split_target(z_t/T, y)
     return T**2 * (alpha*_kl(b_s, b_t) + beta*_kl(r_s, r_t))
 
-# %% ../nbs/01_kd_losses.ipynb #bd2aaad3
-def _unit(
-    x:Tensor, # vectors (..., dim)
-)->Tensor:    # the same, of length 1; a zero vector stays zero
-    "Vectors of length 1, without the exploding gradient at 0"
-    n = x.norm(dim=-1, keepdim=True)
-    return torch.where(n > 0, x / n.masked_fill(n == 0, 1), 0)
-
-def _pearson(
-    a:Tensor, # rows to correlate (rows, n)
-    b:Tensor, # with these (rows, n)
-)->Tensor:    # one correlation a row, 0 where either is constant
-    "Pearson's correlation, row by row"
-    def standard(x):
-        c = x - x.mean(-1, keepdim=True)
-        return _unit(c.masked_fill(c.norm(dim=-1, keepdim=True) <= 1e-6*x.norm(dim=-1, keepdim=True), 0))
-    return (standard(a)*standard(b)).sum(-1)
-
 # %% ../nbs/01_kd_losses.ipynb #0c9cab9a
+def _standard(x): # centered rows of length 1; a constant row becomes 0
+    centered = x - x.mean(-1, keepdim=True)
+    constant = centered.norm(dim=-1, keepdim=True) <= 1e-6*x.norm(dim=-1, keepdim=True)
+    return _unit(centered.masked_fill(constant, 0))
+
+def _pearson(y_s, y_t): return (_standard(y_s)*_standard(y_t)).sum(-1)   # one correlation a row
+
 @_full_precision
 def dist_loss(
     z_s:Tensor,     # student logits (batch, classes)
@@ -154,110 +123,87 @@ def dist_loss(
     beta:float=1.,  # weight of the correlation across classes (rows)
     gamma:float=1., # weight of the correlation across examples (columns)
 )->Tensor:          # scalar
-    "One minus Pearson's correlation of the predictions, across classes and across examples"
+    "β·mean(1 - ρ(rows)) + γ·mean(1 - ρ(columns)). Reference: Huang et al. 2022, arXiv:2205.10536"
     _check_logits(z_s, z_t, T)
-    if z_s.shape[1] == 2: _warn_once('dist_loss', "with 2 classes the correlation across classes is +1 or -1 and has no gradient, so beta does nothing; gamma alone teaches")
+    if z_s.shape[1] == 2: _warn_once("dist_loss: with 2 classes rows have no gradient, beta has no effect")
     y_s, y_t = (z_s/T).softmax(-1), (z_t/T).softmax(-1)
     return beta*(1 - _pearson(y_s, y_t)).mean() + gamma*(1 - _pearson(y_s.mT, y_t.mT)).mean()
 
 # %% ../nbs/01_kd_losses.ipynb #91f80659
-def _check_rows(x_s, x_t):
+def _relational(x_s, x_t, shape_of, smallest):
+    "Huber loss between the shapes of two batches; 0 for a batch of fewer than `smallest` examples"
     if x_s.ndim != 2 or x_t.ndim != 2 or len(x_s) != len(x_t):
-        raise HKDError(f"RKD of shapes {tuple(x_s.shape)} (student) and {tuple(x_t.shape)} (teacher): both must be (batch, width), with one batch")
+        raise _mismatch('vectors', x_s, x_t, 'both must be (batch, width)')
+    if len(x_s) < smallest: return x_s.sum()*0
+    return F.smooth_l1_loss(shape_of(x_s), shape_of(x_t))
+
+def _distances(x): return (d := F.pdist(x)) / d.mean().clamp(min=1e-12)
+
+def _angles(x):
+    n = len(x)
+    j = torch.arange(n, device=x.device)[:, None]
+    i, k = torch.triu_indices(n, n, 1, device=x.device)
+    e = _unit(x[None] - x[:, None])   # e[j, i] points from j to i
+    return (e @ e.mT)[:, i, k][(i != j) & (k != j)]
 
 @_full_precision
 def rkd_distance(
     x_s:Tensor, # student vectors (batch, width)
     x_t:Tensor, # teacher vectors (batch, width of the teacher)
 )->Tensor:      # scalar; 0 for fewer than 2 examples
-    "Huber loss between the distances of each pair, in units of their mean"
-    _check_rows(x_s, x_t)
-    if len(x_s) < 2: return x_s.sum()*0
-    d_s, d_t = (d / d.mean().clamp(min=1e-12) for d in (F.pdist(x_s), F.pdist(x_t)))
-    return F.smooth_l1_loss(d_s, d_t)
+    "Huber loss between distances in units of their mean. Reference: Park et al. 2019, arXiv:1904.05068"
+    return _relational(x_s, x_t, _distances, 2)
 
 @_full_precision
 def rkd_angle(
     x_s:Tensor, # student vectors (batch, width)
     x_t:Tensor, # teacher vectors (batch, width of the teacher)
 )->Tensor:      # scalar; 0 for fewer than 3 examples
-    "Huber loss between the cosines of the angles in each triple"
-    _check_rows(x_s, x_t)
-    if (n := len(x_s)) < 3: return x_s.sum()*0
-    j, i, k = torch.meshgrid(*[torch.arange(n, device=x_s.device)]*3, indexing='ij')
-    e_s, e_t = (_unit(x[None] - x[:, None]) for x in (x_s, x_t))   # e[j, i] points from j to i
-    distinct = (i < k) & (i != j) & (k != j)
-    return F.smooth_l1_loss((e_s @ e_s.mT)[distinct], (e_t @ e_t.mT)[distinct])
+    "Huber loss between the cosines of angles in triples. Reference: Park et al. 2019, arXiv:1904.05068"
+    return _relational(x_s, x_t, _angles, 3)
 
-@_full_precision
 def rkd_loss(
     x_s:Tensor,      # student vectors (batch, width)
     x_t:Tensor,      # teacher vectors (batch, width of the teacher)
     angle:float=2.,  # weight of the angles beside the distances; the paper's ratio
 )->Tensor:           # scalar
-    "Distances and angles together"
+    "Distances and angles: RKD-D + angle·RKD-A. Reference: Park et al. 2019, arXiv:1904.05068"
     return rkd_distance(x_s, x_t) + angle*rkd_angle(x_s, x_t)
 
-# %% ../nbs/01_kd_losses.ipynb #a00bc736
-def make_projector(
-    d_s:int,    # width of the student's hidden states
-    d_t:int,    # width of the teacher's
-)->nn.Linear:   # trained with the student, no part of the saved student
-    "A linear map from the student's width to the teacher's"
-    return nn.Linear(d_s, d_t)
-
-@_full_precision
-def _project(h_s, projector): return h_s if projector is None else projector(h_s)
-
-def _check_hidden(
-    h_s:Tensor, # student states (batch, tokens, width) or (batch, width), projected already
-    h_t:Tensor, # teacher states of the same tokens
-):
-    "Student and teacher must agree on tokens and on width"
-    if h_s.shape[:-1] != h_t.shape[:-1]:
-        raise HKDError(f"hidden states of {tuple(h_s.shape[:-1])} (student) and {tuple(h_t.shape[:-1])} (teacher) tokens: both need one tokenization or patch grid")
-    if h_s.shape[-1] != h_t.shape[-1]:
-        d_s, d_t = h_s.shape[-1], h_t.shape[-1]
-        raise HKDError(f"hidden width {d_s} (student) and {d_t} (teacher): pass projector=make_projector({d_s}, {d_t})")
-
-def _token_mean(
-    x:Tensor,         # one value a token (batch, tokens)
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-)->Tensor:            # scalar
-    "Mean over the real tokens of the batch"
-    if mask is None: return x.mean()
-    m = mask.bool()
-    return x.masked_fill(~m, 0).sum() / m.sum().clamp(min=1)
-
 # %% ../nbs/01_kd_losses.ipynb #6283427b
+def _check_hidden(h_s, h_t): # (batch, tokens, width) or (batch, width), projected already
+    if h_s.shape != h_t.shape:
+        projector = f"nn.Linear({h_s.shape[-1]}, {h_t.shape[-1]})"
+        raise _mismatch('hidden states', h_s, h_t, f"use one tokenization, and {projector} for the width")
+
+def _token_mean(x, mask=None): # both (batch, tokens); over the real tokens of the batch
+    if mask is None: return x.mean()
+    return x.masked_fill(~mask.bool(), 0).sum() / mask.bool().sum().clamp(min=1)
+
 @_full_precision
 def tinybert_hidden(
-    h_s:Tensor,               # student states (batch, tokens, width)
-    h_t:Tensor,               # teacher states (batch, tokens, width of the teacher)
-    mask:Tensor=None,         # 1 = real token (batch, tokens)
-    projector:nn.Module=None, # from the student's width to the teacher's
-)->Tensor:                    # scalar
-    "Mean squared error between hidden states"
-    h_s = _project(h_s, projector)
+    h_s:Tensor,       # student states (batch, tokens, width), projected to the teacher's width
+    h_t:Tensor,       # teacher states (batch, tokens, width)
+    mask:Tensor=None, # 1 = real token (batch, tokens)
+)->Tensor:            # scalar
+    "Mean squared error between hidden states. Reference: Jiao et al. 2020, arXiv:1909.10351"
     _check_hidden(h_s, h_t)
     return _token_mean((h_s - h_t).pow(2).mean(-1), mask)
 
 def hint_loss(
-    h_s:Tensor,               # student states (batch, tokens, width)
-    h_t:Tensor,               # teacher states (batch, tokens, width of the teacher)
-    mask:Tensor=None,         # 1 = real token (batch, tokens)
-    projector:nn.Module=None, # from the student's width to the teacher's
-)->Tensor:                    # scalar
-    "Half the mean squared error between hidden states"
-    return .5 * tinybert_hidden(h_s, h_t, mask, projector)
+    h_s:Tensor,       # student states (batch, tokens, width), projected to the teacher's width
+    h_t:Tensor,       # teacher states (batch, tokens, width)
+    mask:Tensor=None, # 1 = real token (batch, tokens)
+)->Tensor:            # scalar
+    "Half the mean squared error between hidden states. Reference: Romero et al. 2015, arXiv:1412.6550"
+    return .5 * tinybert_hidden(h_s, h_t, mask)
 
-# %% ../nbs/01_kd_losses.ipynb #6bbf54cc
 @_full_precision
 def pkd_loss(
     h_s:Tensor|list, # student's first-token states (layers, batch, width), or a list of (batch, width)
     h_t:Tensor|list, # teacher's, of the mapped layers in the same order
 )->Tensor:           # scalar
-    "Squared distance between normalised first-token states"
+    "Squared distance of first-token states at length 1. Reference: Sun et al. 2019, arXiv:1908.09355"
     h_s, h_t = (torch.stack(h) if isinstance(h, list) else h for h in (h_s, h_t))
     _check_hidden(h_s, h_t)
     return (_unit(h_s) - _unit(h_t)).pow(2).sum(-1).mean()
@@ -268,7 +214,7 @@ def cosine_loss(
     h_t:Tensor,       # teacher's
     mask:Tensor=None, # 1 = real token (batch, tokens)
 )->Tensor:            # scalar
-    "One minus the cosine between the states of each token"
+    "One minus the cosine between states of each token. Reference: Sanh et al. 2019, arXiv:1910.01108"
     _check_hidden(h_s, h_t)
     return _token_mean(1 - (_unit(h_s)*_unit(h_t)).sum(-1), mask)
 
@@ -279,107 +225,92 @@ def attention_scores(
     k:Tensor,  # keys (batch, tokens, width)
     heads:int, # heads to split the width into
 )->Tensor:     # scores before the softmax (batch, heads, tokens, tokens)
-    "Scaled dot products between the heads of `q` and of `k`"
-    if q.shape[-1] % heads: raise HKDError(f"{heads} heads do not divide the width {q.shape[-1]}: take a number that does")
+    "Scaled dot products between the heads of `q` and of `k`: Q Kᵀ/√d"
+    if q.shape[-1] % heads:
+        raise HKDError(f"heads={heads}", f"does not divide the width {q.shape[-1]}", 'give a divisor')
     q, k = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k))
     return q @ k.mT / q.shape[-1]**.5
 
-# %% ../nbs/01_kd_losses.ipynb #2ed4ef69
 @_full_precision
 def tinybert_attention(
     a_s:Tensor,       # student scores before the softmax (batch, heads, query, key)
     a_t:Tensor,       # teacher scores, with as many heads
     mask:Tensor=None, # 1 = real token (batch, tokens)
 )->Tensor:            # scalar
-    "Mean squared error between attention scores of real tokens"
+    "Mean squared error between attention scores. Reference: Jiao et al. 2020, arXiv:1909.10351"
     if a_s.shape != a_t.shape:
-        raise HKDError(f"attention of {a_s.shape[1]} heads, {a_s.shape[-1]} tokens (student) and {a_t.shape[1]} heads, {a_t.shape[-1]} tokens (teacher): "
-                         "TinyBERT needs the same of both; minilm_loss takes any heads")
+        raise _mismatch('attention scores', a_s, a_t, 'minilm_loss takes any number of heads')
     if mask is None: return F.mse_loss(a_s, a_t)
-    m = mask.bool()
-    real = (m[:, None, :, None] & m[:, None, None, :]).expand_as(a_s)
-    return (a_s.masked_fill(~real, 0) - a_t.masked_fill(~real, 0)).pow(2).sum() / real.sum().clamp(min=1)
+    is_real = (mask[:, None, :, None].bool() & mask[:, None, None].bool()).expand_as(a_s)
+    a_s, a_t = (a.masked_fill(~is_real, 0) for a in (a_s, a_t))
+    return (a_s - a_t).pow(2).sum() / is_real.sum().clamp(min=1)
 
 # %% ../nbs/01_kd_losses.ipynb #34ac34e5
-def _log_relation(x_1, x_2, heads, mask=None):
-    a = attention_scores(x_1, x_2, heads)
-    if mask is not None: a = a.masked_fill(~mask.bool()[:, None, None], torch.finfo(a.dtype).min)   # no key is padding
-    return a.log_softmax(-1)
-
 @_full_precision
 def relation(
     x_1:Tensor,       # queries, keys or values (batch, tokens, width)
     x_2:Tensor,       # the same, or another of the three
     heads:int,        # relation heads, a divisor of the width
     mask:Tensor=None, # 1 = real token (batch, tokens)
+    log:bool=False,   # log-probabilities instead
 )->Tensor:            # probabilities (batch, heads, tokens, tokens)
-    "How much each token of `x_1` relates to each token of `x_2`"
-    return _log_relation(x_1, x_2, heads, mask).exp()
+    "How much each token of `x_1` relates to each token of `x_2`: softmax(X₁X₂ᵀ/√d)"
+    a = attention_scores(x_1, x_2, heads)
+    if mask is not None: a = a.masked_fill(~mask.bool()[:, None, None], torch.finfo(a.dtype).min)
+    return a.log_softmax(-1) if log else a.softmax(-1)
 
 @_full_precision
-def _relation_loss(
-    pair_s:tuple,     # two student tensors (batch, tokens, width)
-    pair_t:tuple,     # two teacher tensors
-    heads:int,        # relation heads
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-)->Tensor:            # scalar
-    "KL between the relations, averaged over heads, real tokens and examples"
-    if pair_s[0].shape[:2] != pair_t[0].shape[:2]: _check_hidden(pair_s[0], pair_t[0])
-    r_s, r_t = _log_relation(*pair_s, heads, mask), _log_relation(*pair_t, heads, mask)
-    kl = (r_t.exp()*(r_t - r_s)).sum(-1).mean(1)                                     # (batch, tokens)
-    m = torch.ones_like(kl) if mask is None else mask.to(kl.dtype)
-    return ((kl*m).sum(-1) / m.sum(-1).clamp(min=1)).mean()
-
-# %% ../nbs/01_kd_losses.ipynb #0fe65d02
 def minilm_loss(
     qkv_s:tuple,           # student's queries, keys, values, each (batch, tokens, width)
     qkv_t:tuple,           # teacher's, of any width
     mask:Tensor=None,      # 1 = real token (batch, tokens)
     relation_heads:int=12, # a divisor of both widths; more heads see finer relations
+    version:int=2,         # 2: L(Q,Q) + L(K,K) + L(V,V); 1: L(Q,K) + L(V,V), with as many heads as the models
 )->Tensor:                 # scalar
-    "MiniLMv2: relations among queries, among keys and among values"
-    return sum(_relation_loss((s, s), (t, t), relation_heads, mask) for s, t in zip(qkv_s, qkv_t, strict=True))
-
-def minilm_v1_loss(
-    qkv_s:tuple,      # student's queries, keys, values, each (batch, tokens, width)
-    qkv_t:tuple,      # teacher's, of any width
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-    heads:int=12,     # attention heads, as many in both models
-)->Tensor:            # scalar
-    "MiniLM: attention, and relations among values"
-    (q_s, k_s, v_s), (q_t, k_t, v_t) = qkv_s, qkv_t
-    return _relation_loss((q_s, k_s), (q_t, k_t), heads, mask) + _relation_loss((v_s, v_s), (v_t, v_t), heads, mask)
+    """KL between relations, averaged over heads, real tokens and examples: MiniLMv2, or the first MiniLM.
+    Reference: Wang et al. 2021, arXiv:2012.15828; Wang et al. 2020, arXiv:2002.10957"""
+    if qkv_s[0].shape[:2] != qkv_t[0].shape[:2]: _check_hidden(qkv_s[0], qkv_t[0])
+    total = 0
+    for i, j in {1: ((0, 1), (2, 2)), 2: ((0, 0), (1, 1), (2, 2))}[version]:
+        r_s, r_t = (relation(qkv[i], qkv[j], relation_heads, mask, log=True) for qkv in (qkv_s, qkv_t))
+        kl = (r_t.exp()*(r_t - r_s)).sum(-1).mean(1)   # (batch, tokens)
+        is_real = torch.ones_like(kl) if mask is None else mask.to(kl.dtype)
+        total = total + ((kl*is_real).sum(-1) / is_real.sum(-1).clamp(min=1)).mean()
+    return total
 
 # %% ../nbs/01_kd_losses.ipynb #977654e0
 def layer_map(
     n_student:int,           # layers of the student
     n_teacher:int,           # layers of the teacher
-    how:str|list='uniform',  # 'uniform', 'last', 'final', pairs (student, teacher), or one teacher layer for each student layer
+    how:str|list='uniform',  # 'uniform', 'last', 'final', pairs, or one teacher layer a student layer
 )->list:                     # pairs (student layer, teacher layer), from 0, embeddings not counted
     "Pairs of layers that should agree"
     if how == 'final': return [(n_student-1, n_teacher-1)]
-    if isinstance(how, str):
-        if how not in ('uniform', 'last'): raise HKDError(f"layers={how!r}: choose uniform, last, final, or give pairs of layers")
-        if n_student > n_teacher: raise HKDError(f"layers={how!r}: the student's {n_student} layers are more than the teacher's {n_teacher}; give pairs of layers")
-        if how == 'last': return [(i, i + n_teacher - n_student) for i in range(n_student)]
-        return [(i, (2*(i+1)*n_teacher + n_student)//(2*n_student) - 1) for i in range(n_student)]
-    return _given_pairs(n_student, n_teacher, list(how))
+    if not isinstance(how, str): return _given_pairs(n_student, n_teacher, list(how))
+    if how not in ('uniform', 'last'):
+        raise HKDError(f"layers={how!r}", 'unknown', 'choose uniform, last, final, or pairs of layers')
+    if n_student > n_teacher:
+        why = f"the student's {n_student} layers are more than the teacher's {n_teacher}"
+        raise HKDError(f"layers={how!r}", why, 'give pairs of layers')
+    if how == 'last': return [(i, i + n_teacher - n_student) for i in range(n_student)]
+    return [(i, (2*(i+1)*n_teacher + n_student)//(2*n_student) - 1) for i in range(n_student)]
 
 def _given_pairs(n_student, n_teacher, how):
-    "Check a map that was given"
-    if how and all(isinstance(o, int) for o in how):
-        if len(how) != n_student: raise HKDError(f"layers={how}: {len(how)} teacher layers for a student of {n_student} layers; give one for each, or pairs")
-        how = list(enumerate(how))
-    if not how or any(isinstance(p, (int, str)) or len(p) != 2 for p in how): raise HKDError(f"layers={how}: give pairs (student layer, teacher layer), such as [(0, 1), (1, 3)]")
-    for i, j in how:
-        if not 0 <= i < n_student: raise HKDError(f"layers={how}: student layer {i} does not exist; it has 0 to {n_student-1}")
-        if not 0 <= j < n_teacher: raise HKDError(f"layers={how}: teacher layer {j} does not exist; it has 0 to {n_teacher-1}")
-    return [(i, j) for i, j in how]
+    one_each = all(isinstance(j, int) for j in how)
+    is_pair = lambda pair: not isinstance(pair, (int, str)) and len(pair) == 2
+    if not (len(how) == n_student if one_each else all(map(is_pair, how))):
+        raise HKDError(f"layers={how}", f"the student has {n_student} layers",
+                       'give a teacher layer for each, or pairs such as [(0, 1), (1, 3)]')
+    pairs = list(enumerate(how)) if one_each else how
+    for pair in pairs:
+        for who, layer, n in zip(('student', 'teacher'), pair, (n_student, n_teacher)):
+            if not 0 <= layer < n:
+                raise HKDError(f"layers={how}", f"{who} layer {layer} does not exist", f"it has 0 to {n-1}")
+    return [tuple(pair) for pair in pairs]
 
 # %% ../nbs/01_kd_losses.ipynb #32ed1591
-def _dkd_labelled(z_s, z_t, y, T):
-    "DKD on the rows that have a label"
-    if y is None: raise HKDError("loss='dkd' needs labels and this batch has none: use 'soft' where there are no labels")
+def _dkd_labeled(z_s, z_t, y, T): # on the rows that have a label
+    if y is None: raise HKDError("loss='dkd'", 'it needs labels, and this batch has none', "use loss='soft'")
     known = y != -100
     return dkd_loss(z_s[known], z_t[known], y[known], T) if known.any() else z_s.sum()*0
 
@@ -387,7 +318,7 @@ LOGIT_LOSSES = {
     'soft':   lambda z_s, z_t, y, T: soft_target_loss(z_s, z_t, T),
     'mse':    lambda z_s, z_t, y, T: logit_mse(z_s, z_t),
     'hard':   lambda z_s, z_t, y, T: hard_distillation(z_s, z_t),
-    'dkd':    _dkd_labelled,
+    'dkd':    _dkd_labeled,
     'dist':   lambda z_s, z_t, y, T: dist_loss(z_s, z_t, T),
     'rkd':    lambda z_s, z_t, y, T: rkd_loss(z_s, z_t),
     'cosine': lambda z_s, z_t, y, T: cosine_loss(z_s, z_t),
@@ -396,38 +327,44 @@ NEEDS_LABELS = ('dkd',)
 
 # %% ../nbs/01_kd_losses.ipynb #d4304fbd
 class Features(NamedTuple):
-    "What a model did inside, one entry a layer, embeddings not counted"
+    "Intermediate outputs of a model, one entry a layer, embeddings not counted"
     hidden:tuple=None  # output of each layer (batch, tokens, width)
     qkv:tuple=None     # queries, keys, values of each layer, each (batch, tokens, width)
     num_heads:int=None # attention heads
+    def layer(self, i):
+        return Features(self.hidden and self.hidden[i], self.qkv and self.qkv[i], self.num_heads)
 
 class FeatureLoss(NamedTuple):
     "A loss between one layer of the student and one of the teacher"
-    f:Callable     # f(feats_s, feats_t, i, j, mask, projector) -> scalar, for student layer i and teacher layer j
-    needs:tuple    # what to capture: 'hidden', 'qkv' or both
-    layers:str     # the map it is meant for
-    projector:bool # takes a projector where the widths differ
+    compare:Callable        # compare(layer_s, layer_t, mask) -> scalar; each layer is the `Features` of one
+    needs:tuple=('hidden',) # what to capture: 'hidden', 'qkv' or both
+    layers:str='uniform'    # the default layer map
+    projector:bool=True     # projects the student's hidden states where the widths differ
 
-def _tinybert(s, t, i, j, mask, projector):
-    a_s, a_t = (attention_scores(*x.qkv[l][:2], x.num_heads) for x, l in ((s, i), (t, j)))
-    return tinybert_hidden(s.hidden[i], t.hidden[j], mask, projector) + tinybert_attention(a_s, a_t, mask)
+def _tinybert(s, t, mask):
+    a_s, a_t = (attention_scores(*layer.qkv[:2], layer.num_heads) for layer in (s, t))
+    return tinybert_hidden(s.hidden, t.hidden, mask) + tinybert_attention(a_s, a_t, mask)
 
-def _pool(h, mask):
-    "Mean state of an example's real tokens"
-    m = torch.ones(h.shape[:2], device=h.device) if mask is None else mask
-    h, m = _upcast(h), m[..., None].to(_upcast(h).dtype)
-    return (h*m).sum(1) / m.sum(1).clamp(min=1)
+def _minilm(s, t, mask): return minilm_loss(s.qkv, t.qkv, mask, math.gcd(s.num_heads, t.num_heads))
+def _rkd(s, t, mask): return rkd_loss(*(_pool(layer.hidden, mask) for layer in (s, t)))
+
+@_full_precision
+def _project(hidden, projector): return projector(hidden)
+
+def _pool(hidden, mask): # mean state of an example's real tokens
+    hidden = _upcast(hidden)
+    weight = torch.ones_like(hidden[..., :1]) if mask is None else mask[..., None].to(hidden.dtype)
+    return (hidden*weight).sum(1) / weight.sum(1).clamp(min=1)
 
 FEATURE_LOSSES = {
-    'hint':     FeatureLoss(lambda s, t, i, j, mask, proj: hint_loss(s.hidden[i], t.hidden[j], mask, proj), ('hidden',), 'uniform', True),
-    'pkd':      FeatureLoss(lambda s, t, i, j, mask, proj: pkd_loss(_project(s.hidden[i][:, 0], proj), t.hidden[j][:, 0]), ('hidden',), 'uniform', True),
-    'tinybert': FeatureLoss(_tinybert, ('hidden', 'qkv'), 'uniform', True),
-    'minilm':   FeatureLoss(lambda s, t, i, j, mask, proj: minilm_loss(s.qkv[i], t.qkv[j], mask, math.gcd(s.num_heads, t.num_heads)), ('qkv',), 'final', False),
-    'cosine':   FeatureLoss(lambda s, t, i, j, mask, proj: cosine_loss(_project(s.hidden[i], proj), t.hidden[j], mask), ('hidden',), 'final', True),
-    'rkd':      FeatureLoss(lambda s, t, i, j, mask, proj: rkd_loss(_pool(s.hidden[i], mask), _pool(t.hidden[j], mask)), ('hidden',), 'final', False),
+    'hint':     FeatureLoss(lambda s, t, mask: hint_loss(s.hidden, t.hidden, mask)),
+    'pkd':      FeatureLoss(lambda s, t, mask: pkd_loss(s.hidden[:, 0], t.hidden[:, 0])),
+    'tinybert': FeatureLoss(_tinybert, ('hidden', 'qkv')),
+    'minilm':   FeatureLoss(_minilm, ('qkv',), 'final', projector=False),
+    'cosine':   FeatureLoss(lambda s, t, mask: cosine_loss(s.hidden, t.hidden, mask), layers='final'),
+    'rkd':      FeatureLoss(_rkd, layers='final', projector=False),
 }
 
-# %% ../nbs/01_kd_losses.ipynb #595169f2
 def make_projectors(
     intermediate:str, # a name in FEATURE_LOSSES
     d_s:int,          # width of the student's hidden states
@@ -436,7 +373,7 @@ def make_projectors(
 )->nn.ModuleList:     # one projector a pair, or None where none is needed
     "The projectors that a loss needs between models of different width"
     if d_s == d_t or not FEATURE_LOSSES[intermediate].projector: return None
-    return nn.ModuleList(make_projector(d_s, d_t) for _ in range(n))
+    return nn.ModuleList(nn.Linear(d_s, d_t) for _ in range(n))
 
 def feature_loss(
     intermediate:str,              # a name in FEATURE_LOSSES
@@ -448,46 +385,38 @@ def feature_loss(
 )->Tensor:                         # scalar, the mean over the pairs
     "A loss of FEATURE_LOSSES over mapped layers"
     kind = FEATURE_LOSSES[intermediate]
-    for who, feats in (('student', feats_s), ('teacher', feats_t)):
-        for need in kind.needs:
-            if getattr(feats, need, None) is None: raise HKDError(f"intermediate={intermediate!r} needs the {who}'s {need}: capture it in Features({need}=...)")
-    pairs = layer_map(*(len(getattr(f, kind.needs[0])) for f in (feats_s, feats_t)), kind.layers if layers is None else layers)
-    if projectors is not None and len(projectors) != len(pairs): raise HKDError(f"{len(projectors)} projectors for {len(pairs)} pairs of layers: give one a pair")
-    losses = [kind.f(feats_s, feats_t, i, j, mask, projectors[k] if projectors is not None else None) for k, (i, j) in enumerate(pairs)]
+    missing = [f"{who}'s {need}" for who, feats in (('student', feats_s), ('teacher', feats_t))
+               for need in kind.needs if getattr(feats, need) is None]
+    if missing: raise HKDError(intermediate, f"needs the {missing[0]}", 'add it to Features')
+    n_s, n_t = (len(getattr(feats, kind.needs[0])) for feats in (feats_s, feats_t))
+    pairs = layer_map(n_s, n_t, kind.layers if layers is None else layers)
+    if projectors is None: projectors = [None]*len(pairs)
+    losses = []
+    for (i, j), projector in zip(pairs, projectors, strict=True):
+        s, t = feats_s.layer(i), feats_t.layer(j)
+        if projector is not None: s = s._replace(hidden=_project(s.hidden, projector))
+        losses.append(kind.compare(s, t, mask))
     return sum(losses) / len(losses)
 
-# %% ../nbs/01_kd_losses.ipynb #49bef0f8
-def check_loss_args(
-    loss:str|Callable='soft',  # a name in LOGIT_LOSSES, or f(z_s, z_t, y, T)
-    alpha:float=.5,            # weight of KD, 0 to 1
-    T:float=2.,                # temperature
-    beta:float=0.,             # weight of the intermediate loss
-    intermediate:str=None,     # a name in FEATURE_LOSSES
-    regression:bool=False,     # one number to predict, no classes
-):
-    "Raise ValueError where the arguments of `distillation_loss` make no sense"
+# %% ../nbs/01_kd_losses.ipynb #02500c0e
+def check_loss_args(loss='soft', alpha=.5, T=2., beta=0., intermediate=None, regression=False):
+    "Raise an error for invalid arguments of `distillation_loss`"
     check_teaching(loss, alpha, T, beta, intermediate, regression, LOGIT_LOSSES, FEATURE_LOSSES)
 
-# %% ../nbs/01_kd_losses.ipynb #6ec356f9
 class Losses(NamedTuple):
     "The total to train on, and its parts before weighting"
     total:Tensor   # alpha*kd + (1-alpha)*ce + beta*feature
-    ce:Tensor      # against the labels; the mean over labelled rows, 0 without any
+    ce:Tensor      # against the labels; the mean over labeled rows, 0 without any
     kd:Tensor      # against the teacher's logits; 0 if alpha is 0
     feature:Tensor # against the teacher's layers; 0 if beta is 0
 
-def _label_loss(
-    z_s:Tensor,            # student logits (batch, classes), or predictions (batch, 1)
-    y:Tensor,              # labels (batch,), -100 where there is none
-    regression:bool=False, # labels are numbers
-)->Tensor:                 # scalar
-    "Cross-entropy or squared error, averaged over the labelled rows"
+def _label_loss(z_s, y, regression=False): # averaged over the labeled rows; the label -100 means none
     if y is None: return z_s.sum()*0
     n = (y != -100).sum().clamp(min=1)
-    if regression: return (z_s.flatten() - y.flatten()).masked_fill(y.flatten() == -100, 0).pow(2).sum() / n
-    return F.cross_entropy(z_s, y, ignore_index=-100, reduction='sum') / n
+    if not regression: return F.cross_entropy(z_s, y, ignore_index=-100, reduction='sum') / n
+    y = y.flatten()
+    return (z_s.flatten() - y).masked_fill(y == -100, 0).pow(2).sum() / n
 
-# %% ../nbs/01_kd_losses.ipynb #02500c0e
 def distillation_loss(
     z_s:Tensor,                    # student logits (batch, classes), or predictions (batch, 1) or (batch,)
     y:Tensor=None,                 # labels (batch,), -100 where there is none
@@ -504,16 +433,18 @@ def distillation_loss(
     projectors:nn.ModuleList=None, # one a pair of layers, see `make_projectors`
     regression:bool=False,         # one number to predict, no classes
 )->Losses:                         # total and parts, scalars
-    "Labels, the teacher's logits and its layers in one loss"
+    "The training loss α·KD + (1-α)·CE + β·feature, and its parts"
     check_loss_args(loss, alpha, T, beta, intermediate, regression)
-    if alpha > 0 and z_t is None: raise HKDError(f"alpha={alpha} needs the teacher's logits: pass z_t, or alpha=0")
-    if beta > 0 and (feats_s is None or feats_t is None): raise HKDError(f"beta={beta} needs the features of student and teacher: pass feats_s and feats_t, or beta=0")
+    if alpha > 0 and z_t is None:
+        raise HKDError(f"alpha={alpha}", "needs the teacher's logits", 'pass z_t, or alpha=0')
+    if beta > 0 and (feats_s is None or feats_t is None):
+        raise HKDError(f"beta={beta}", 'needs the features of both models', 'pass feats_s and feats_t')
     z_s = _upcast(z_s)
-    total = kd = feature = z_s.new_zeros(())
+    kd = feature = z_s.new_zeros(())
     ce = _label_loss(z_s, y, regression)
     if alpha > 0:
-        f = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
-        total = total + alpha*(kd := f(z_s, _upcast(z_t).detach(), y, T))
-    if alpha < 1: total = total + (1-alpha)*ce
-    if beta > 0: total = total + beta*(feature := feature_loss(intermediate, feats_s, feats_t, layers, mask, projectors))
+        compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
+        kd = compare(z_s, _upcast(z_t).detach(), y, T)
+    if beta > 0: feature = feature_loss(intermediate, feats_s, feats_t, layers, mask, projectors)
+    total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))
     return Losses(total, ce, kd, feature)

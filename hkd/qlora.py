@@ -30,60 +30,66 @@ from transformers.quantizers import AutoHfQuantizer
 
 # %% ../nbs/04_qlora.ipynb #ee24f8e0
 def nf4_levels()->torch.Tensor: # (16,), ascending, from -1 to 1
-    "The levels of NF4, as bitsandbytes has them"
+    "The 16 levels of NF4 in bitsandbytes. Reference: Dettmers et al. 2023, arXiv:2305.14314"
     return bnb.functional.get_4bit_type('nf4', device='cpu')
 
 # %% ../nbs/04_qlora.ipynb #ce4e6f68
 def lora_targets(
     model, # a classifier, in float or 4 bits
 )->list:   # names such as 'bert.encoder.layer.0.attention.self.query'
-    "The encoder's Linears"
+    "The names of the encoder's Linears"
     pretrained = in_backbone(model)
-    names = [k for k,m in model.named_modules() if _is_called(m) and pretrained(k) and not _READ.search(k)]
-    if not names: raise HKDError(f"{type(model).__name__} has no Linear layers in its encoder: NF4, int8 and LoRA take Transformers; a convolutional model can be pruned or distilled")
-    return names
+    names = [name for name, layer in model.named_modules()
+             if _is_called(layer) and pretrained(name) and not _READ.search(name)]
+    if names: return names
+    raise HKDError(type(model).__name__, 'no Linear layers in its encoder, so no NF4, int8 or LoRA',
+                   'a convolutional model can be pruned or distilled')
 
 _READ = re.compile('pooler|rel_pos|dt_proj')   # LayoutLMv3 and Mamba read the last two without a call
 
-def _is_called(m):
+def _is_called(layer):
     "A Linear that its layer calls; MultiheadAttention reads the weight of its own kind"
-    if isinstance(m, bnb.nn.Linear4bit): return True
-    plain = isinstance(m, nn.Linear) and type(m).forward is nn.Linear.forward
-    return plain and not isinstance(m, nn.modules.linear.NonDynamicallyQuantizableLinear)
+    if isinstance(layer, bnb.nn.Linear4bit): return True
+    plain = isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward
+    return plain and not isinstance(layer, nn.modules.linear.NonDynamicallyQuantizableLinear)
 
 # %% ../nbs/04_qlora.ipynb #bcc07c3d
 def unpack(
     weight, # a `Params4bit`
 ):          # in float, of the matrix's shape
-    "A 4-bit weight as the numbers it stands for"
+    "The float values of a 4-bit weight"
     row = copy.copy(weight.quant_state)
     row.shape = torch.Size([1, row.shape.numel()])
     return bnb.functional.dequantize_4bit(weight.data, row).reshape(weight.quant_state.shape)
 
 # %% ../nbs/04_qlora.ipynb #ccd2901b
 class _OddRows(torch.autograd.Function):
-    "x times a packed weight whose rows are no whole blocks; nothing dense is kept for backward"
+    "x times a packed weight whose rows are not whole blocks; nothing dense is kept for backward"
     @staticmethod
-    def forward(ctx, x, weight): ctx.weight = weight; return x @ unpack(weight).to(x.dtype).T
+    def forward(ctx, x, weight):
+        ctx.weight = weight
+        return x @ unpack(weight).to(x.dtype).T
     @staticmethod
-    def backward(ctx, g): return g @ unpack(ctx.weight).to(g.dtype), None
+    def backward(ctx, grad): return grad @ unpack(ctx.weight).to(grad.dtype), None
 
 class NF4Linear(bnb.nn.Linear4bit):
-    "bitsandbytes' 4-bit Linear, with a forward pass that leaves bias and weight as they are"
+    "bitsandbytes' 4-bit Linear with a forward pass that does not change bias and weight"
     def forward(self, x):
         kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        bias = None if self.bias is None else self.bias.to(dtype)
-        if self.in_features%self.weight.blocksize: return _OddRows.apply(x.to(dtype), self.weight) + (0 if bias is None else bias)
-        return bnb.matmul_4bit(x.to(dtype), self.weight, bias=bias, quant_state=self.weight.quant_state)
+        x = x.to(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        if self.in_features % self.weight.blocksize == 0:
+            return bnb.matmul_4bit(x, self.weight, bias=bias, quant_state=self.weight.quant_state)
+        return _OddRows.apply(x, self.weight) + (0 if bias is None else bias)
 
 def _mask(layer): return getattr(layer, 'weight_mask', None)
+def _bias(layer): return None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
 
 def _nf4(layer, double_quant):
-    "A float Linear, packed on its own device; its mask goes along"
-    new = NF4Linear(layer.in_features, layer.out_features, layer.bias is not None, device='meta')
-    new.weight = bnb.nn.Params4bit(layer.weight.detach().clone(), quant_type='nf4', compress_statistics=double_quant).to(layer.weight.device)
-    if layer.bias is not None: new.bias = nn.Parameter(layer.bias.detach().clone())
+    "A float Linear packed on its own device, with its mask"
+    new = NF4Linear(layer.in_features, layer.out_features, device='meta')
+    new.weight = bnb.nn.Params4bit(layer.weight.detach().clone(), quant_type='nf4', compress_statistics=double_quant)
+    new.weight, new.bias = new.weight.to(layer.weight.device), _bias(layer)
     if _mask(layer) is not None: new.register_buffer('weight_mask', _mask(layer).clone(), persistent=False)
     return new
 
@@ -91,28 +97,27 @@ def _weight(layer): # in float, 4-bit or not
     return unpack(layer.weight) if isinstance(layer, bnb.nn.Linear4bit) else layer.weight.detach().clone()
 
 # %% ../nbs/04_qlora.ipynb #cbc80e6a
-def _quantised(model):
+def _quantized(model):
     "'4 bits', 'int8', or None"
-    linears = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    if any(isinstance(m, bnb.nn.Linear4bit) for m in linears): return '4 bits'
-    if any(m.weight.dtype==torch.int8 for m in linears): return 'int8'
+    linears = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    if any(isinstance(layer, bnb.nn.Linear4bit) for layer in linears): return '4 bits'
+    if any(layer.weight.dtype == torch.int8 for layer in linears): return 'int8'
 
-def _check_float(model, what):
-    if q := _quantised(model): raise HKDError(f"{_name(model)} is already in {q}: {what}")
-
-def _name(model): return getattr(model.config, '_name_or_path', '') or type(model).__name__
+def _float_targets(model): # the layers to quantize
+    if kind := _quantized(model): raise HKDError(_name(model), f"is already in {kind}", 'quantize the float model')
+    return [model.get_submodule(name) for name in lora_targets(model)]
 
 # %% ../nbs/04_qlora.ipynb #c0752ddd
 def quantize_nf4(
-    model,                   # a float classifier, with or without masks; left as it is
+    model,                   # a float classifier, with or without masks; not changed
     double_quant:bool=False, # store the absmax of each block in 8 bits
 ):                           # a copy on the same device
-    "The encoder's Linears in NF4; embeddings, norms, pooler and head stay in float"
-    _check_float(model, 'use it as it is, or quantise the float model')
-    names = lora_targets(model)
-    new = copy_model(model, {l:_nf4(l, double_quant) for l in map(model.get_submodule, names)})
-    rest = [k for k,m in model.named_modules() if isinstance(m, nn.Linear) and k not in names]
-    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=double_quant, llm_int8_skip_modules=rest)
+    "A copy with the encoder's Linears in NF4. Reference: Dettmers et al. 2023, arXiv:2305.14314"
+    targets = _float_targets(model)
+    new = copy_model(model, {layer: _nf4(layer, double_quant) for layer in targets})
+    rest = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear) and layer not in targets]
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_use_double_quant=double_quant,
+                                llm_int8_skip_modules=rest)
     new.hf_quantizer, new.config.quantization_config = AutoHfQuantizer.from_config(config), config
     new.is_quantized = new.is_loaded_in_4bit = True
     new.quantization_method = config.quant_method
@@ -120,33 +125,36 @@ def quantize_nf4(
 
 # %% ../nbs/04_qlora.ipynb #ed8bf85c
 def dequantize(
-    model, # in 4 bits, without adapters; left as it is
+    model, # in 4 bits, without adapters; not changed
 ):         # a float copy on the same device
-    "Ordinary Linears that hold exactly the NF4 values, masks kept"
-    return _plain(copy_model(model, {l:_linear(_weight(l), l) for l in model.modules() if isinstance(l, bnb.nn.Linear4bit)}))
+    "A copy with ordinary Linears that have exactly the NF4 values; masks are kept"
+    packed = [layer for layer in model.modules() if isinstance(layer, bnb.nn.Linear4bit)]
+    return _plain(copy_model(model, {layer: _linear(_weight(layer), layer) for layer in packed}))
 
-def _linear(w, like): # a float weight, with another layer's bias and mask
-    new = nn.Linear(w.shape[1], w.shape[0], like.bias is not None, device='meta')
-    new.weight = nn.Parameter(w)
-    if like.bias is not None: new.bias = nn.Parameter(like.bias.detach().clone())
+def _linear(weight, like): # a float weight, with another layer's bias and mask
+    new = nn.Linear(weight.shape[1], weight.shape[0], device='meta')
+    new.weight, new.bias = nn.Parameter(weight), _bias(like)
     return new if _mask(like) is None else attach_mask(new, _mask(like))
 
 def _plain(model):
-    "A float model that no longer passes for a 4-bit or an adapted one, in place"
-    for k in ('hf_quantizer', 'is_quantized', 'is_loaded_in_4bit', 'quantization_method', 'quantization_config', 'peft_config'):
-        for o in (model, model.config): vars(o).pop(k, None)
+    "The model without the marks of quantization and adapters, in place"
+    marks = 'hf_quantizer is_quantized is_loaded_in_4bit quantization_method quantization_config peft_config'
+    for name in marks.split():
+        for owner in (model, model.config): vars(owner).pop(name, None)
     return model.eval().requires_grad_(True)
 
 # %% ../nbs/04_qlora.ipynb #51fe90cb
-def _delta(layer, name='default'): # a layer with an adapter -> what the adapter adds to the weight
-    "s BA, within the mask"
-    d = layer.lora_B[name].weight @ layer.lora_A[name].weight * layer.scaling[name]
-    return d if _mask(layer.base_layer) is None else d*_mask(layer.base_layer)
+def _delta(layer, name='default'): # of a layer with an adapter
+    "What the adapter adds to the weight: s BA, within the mask"
+    delta = layer.lora_B[name].weight @ layer.lora_A[name].weight * layer.scaling[name]
+    return delta if _mask(layer.base_layer) is None else delta*_mask(layer.base_layer)
 
 class MaskedLora(LoraVariant):
-    "An adapter that never leaves its layer's mask; the last three serve peft's own merge"
+    """An adapter that stays within its layer's mask; the last three methods are for peft's merge.
+    Reference: Muñoz et al. 2024, arXiv:2410.03750"""
     @staticmethod
-    def forward(module, active_adapter, x, result, **kw): return result + F.linear(module.lora_dropout[active_adapter](x), _delta(module, active_adapter))
+    def forward(module, active_adapter, x, result, **kw):
+        return result + F.linear(module.lora_dropout[active_adapter](x), _delta(module, active_adapter))
     @staticmethod
     def merge_safe(module, active_adapter, orig_weight): return orig_weight + _delta(module, active_adapter)
     @staticmethod
@@ -162,61 +170,63 @@ def add_lora(
     dropout:float=0., # share of an adapter's inputs dropped in training
     targets=None,     # names of Linears or their endings, such as ['query','value']; None: all of the encoder
     seed:int=0,       # of A; B starts at zero
-):                    # a `PeftModel`: adapters and head train, nothing else
-    "Adapters beside the encoder's Linears, within their masks"
-    if not (isinstance(r, int) and r>0): raise HKDError(f"r={r}: the rank must be a whole number, 1 or more")
-    if not alpha>0: raise HKDError(f"alpha={alpha}: the adapter's scale must be above 0")
-    if not 0<=dropout<1: raise HKDError(f"dropout={dropout}: must be 0 or more, and below 1")
-    if hasattr(model, 'peft_config'): raise HKDError(f"{_name(model)} has an adapter already: merge it first")
-    if _quantised(model)=='int8': raise HKDError(f"{_name(model)} is in int8, which is for use only: take the float model, or quantize_nf4 of it")
-    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=_choose(lora_targets(model), targets), modules_to_save=_head(model))
+):                    # a `PeftModel`: only adapters and head are trained
+    "Adapters y = Wx + s BAx at the encoder's Linears, within masks. Reference: Hu et al. 2021, arXiv:2106.09685"
+    if not (isinstance(r, int) and r > 0): raise HKDError(f"r={r}", 'the rank must be a whole number above 0')
+    if not alpha > 0: raise HKDError(f"alpha={alpha}", 'the scale of the adapter must be above 0')
+    if not 0 <= dropout < 1: raise HKDError(f"dropout={dropout}", 'must be 0 or more, and below 1')
+    if hasattr(model, 'peft_config'): raise HKDError(_name(model), 'has an adapter already', 'merge it first')
+    if _quantized(model) == 'int8': raise HKDError(_name(model), 'int8 cannot be trained', 'take the float model')
+    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, modules_to_save=_head(model),
+                        target_modules=_choose(lora_targets(model), targets))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings('ignore', '`is_gradient_checkpointing`')   # peft asks for an old name
+        warnings.filterwarnings('ignore', '`is_gradient_checkpointing`')   # peft uses an old name
         torch.manual_seed(seed)
         adapted = get_peft_model(model, config)
-    for l in adapted.modules():
-        if isinstance(l, LoraLayer) and _mask(l.base_layer) is not None: l.lora_variant['default'] = MaskedLora()
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer) and _mask(layer.base_layer) is not None:
+            layer.lora_variant['default'] = MaskedLora()
     return adapted
 
-def _head(model): # names of the modules that are no part of the encoder and have weights
+def _head(model): # names of the modules outside the encoder that have weights
     pretrained = in_backbone(model)
-    children = [k for k,m in model.named_children() if next(m.parameters(), None) is not None]
-    return [k for k in children if not pretrained(k)]
+    return [name for name, m in model.named_children() if not pretrained(name) and any(True for _ in m.parameters())]
 
 def _choose(names, targets):
-    fits = lambda k, t: k==t or k.endswith(f'.{t}')
-    lost = [t for t in listify(targets) if not any(fits(k, t) for k in names)]
-    if lost: raise HKDError(f"targets: {lost[0]!r} is no Linear of this encoder; it has {', '.join(sorted({k.split('.')[-1] for k in names}))}")
-    return names if targets is None else [k for k in names if any(fits(k, t) for t in targets)]
+    if targets is None: return names
+    def chosen(target): return [name for name in names if f'.{name}'.endswith(f'.{target}')]
+    for target in listify(targets):
+        if not chosen(target):
+            known = ', '.join(sorted({name.split('.')[-1] for name in names}))
+            raise HKDError(f"targets={target!r}", 'not a Linear of this encoder', f"choose from {known}")
+    return [name for name in names if any(name in chosen(target) for target in listify(targets))]
 
 # %% ../nbs/04_qlora.ipynb #8c99a8a6
 def merge(
-    model, # from `add_lora`; left as it is
+    model, # from `add_lora`; not changed
 ):         # a float model without peft or bitsandbytes in it
-    "Base weights, dequantised, plus the adapter within its mask; the trained head; the masks"
-    if not hasattr(model, 'peft_config'): raise HKDError(f"{_name(model)} has no adapter to merge: add_lora gives it one (what qlora returns is merged already)")
-    base,new = model.get_base_model(), {}
+    "A copy with the adapters added to the dequantized weights, within their masks, and the trained head"
+    if not hasattr(model, 'peft_config'):
+        raise HKDError(_name(model), 'no adapter to merge', 'add one with add_lora (the model from qlora is merged)')
+    base, new = model.get_base_model(), {}
     for m in base.modules():
-        if isinstance(m, LoraLayer): new[m] = _merged(m)
+        if isinstance(m, LoraLayer): new[m] = _linear(_weight(m.base_layer) + _delta(m).detach(), m.base_layer)
         elif isinstance(m, ModulesToSaveWrapper): new[m] = copy.deepcopy(m.modules_to_save['default'])
-        elif isinstance(m, bnb.nn.Linear4bit): new[m] = _linear(_weight(m), m)   # no target of the adapter
+        elif isinstance(m, bnb.nn.Linear4bit): new[m] = _linear(_weight(m), m)   # not a target of the adapter
     return _plain(copy_model(base, new))
-
-def _merged(layer):
-    return _linear(_weight(layer.base_layer)+_delta(layer).detach(), layer.base_layer)
 
 # %% ../nbs/04_qlora.ipynb #33260ca0
 @dataclass
 class _Lora(TrainerCallback):
-    "Does nothing; names, for the run's key, what the weights at the start don't show"
+    "No action; its repr adds to the run's key what the initial weights do not show"
     alpha:float
     dropout:float
 
 # %% ../nbs/04_qlora.ipynb #38eedb55
 def qlora(
-    model,                    # a trained classifier, or its folder or hub name; left as it is
+    model,                    # a fine-tuned classifier, or its folder or hub name; not changed
     task,                     # a `Task`, or what `load_task` takes
-    teacher=None,             # a model, its name, or several teachers; None: labels alone
+    teacher=None,             # a model, its name, or a `TeacherEnsemble`; None: only labels
     r:int=8,                  # rank of the adapters
     lora_alpha:float=16,      # they are scaled by lora_alpha/r
     dropout:float=0.,         # share of an adapter's inputs dropped in training
@@ -224,65 +234,69 @@ def qlora(
     quantize:bool=True,       # False: plain LoRA on float weights
     double_quant:bool=False,  # see `quantize_nf4`
     loss='soft',              # distillation loss, see `distill`
-    alpha:float=.5,           # weight of the teacher's answers; 1-alpha is that of the labels
+    alpha:float=.5,           # weight of the teacher's logits; 1-alpha is that of the labels
     T:float=2.,               # temperature
-    transfer=None,            # unlabelled examples that only the teacher labels, see `load_transfer`
-    transfer_most:int=None,   # take only so many of them, drawn at random
-    output_dir=None,          # where to save the merged model; None: nowhere
+    transfer=None,            # unlabeled examples for the teacher to label, see `load_transfer`
+    transfer_most:int=None,   # use at most so many of them, drawn at random
+    output_dir=None,          # where to save the merged model; None: not saved
     views:int=4,              # augmented views of an image; 0: no augmentation
-    max_length:int=128,       # tokens a text is cut to
+    max_length:int=128,       # tokens per text
     learning_rate:float=None, # of adapters and head; None: four times the model's own, see `default_lr`
     **training_args,          # any field of `TrainingArguments`
 )->Trained:                   # with the merged model in float
-    "Train adapters on a model in 4 bits, and merge them"
+    "Train adapters on a model in 4 bits, and merge them. Reference: Dettmers et al. 2023, arXiv:2305.14314"
     task = load_task(task)
     model = set_labels(copy_model(_load(model, task)).eval(), task)
-    if getattr(model, 'new_head', False): raise HKDError(f"{_name(model)} has an untrained head: fine-tune it on {task.name} first")
+    if getattr(model, 'new_head', False):
+        raise HKDError(_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
     check_loss_args(loss, alpha, T, regression=task.is_regression)
-    args = dict(training_args, learning_rate=4*default_lr(model) if learning_rate is None else learning_rate)
+    if learning_rate is None: learning_rate = 4*default_lr(model)
+    args = dict(training_args, learning_rate=learning_rate)
     plan = training_arguments(task, len(task.splits['train']), **args)
     model = model.to(plan.device)
     start = quantize_nf4(model, double_quant) if quantize else model
     adapted = add_lora(start, r, lora_alpha, dropout, targets, plan.seed)
     kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
-    return _train(adapted, task, teacher, kd, _extra(transfer, transfer_most, task), views, max_length, output_dir, args, [_Lora(lora_alpha, dropout)], merge)
+    return _train(adapted, task, teacher, kd, _extra(transfer, transfer_most, task), views, max_length, output_dir, args,
+                  [_Lora(lora_alpha, dropout)], merge)
 
 # %% ../nbs/04_qlora.ipynb #fe5cf490
 class Int8Linear(nn.Linear):
-    "A Linear whose weight is kept in 8 bits, with a scale for each row"
+    "A Linear whose weight is stored in 8 bits, with a scale for each row"
     def __init__(self, layer):
-        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device='meta')
-        w = layer.weight.detach()
-        scale = w.abs().amax(1, keepdim=True).clamp(min=1e-12)/127
+        super().__init__(layer.in_features, layer.out_features, device='meta')
+        weight = layer.weight.detach()
+        scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12)/127
         del self.weight
-        self.register_buffer('weight', (w/scale).round().to(torch.int8)); self.register_buffer('scale', scale)
-        if layer.bias is not None: self.bias = nn.Parameter(layer.bias.detach().clone())
+        self.register_buffer('weight', (weight/scale).round().to(torch.int8))
+        self.register_buffer('scale', scale)
+        self.bias = _bias(layer)
     def forward(self, x): return F.linear(x, self.weight*self.scale, self.bias)
 
 def quantize_int8(
-    model, # a float classifier; left as it is
+    model, # a float classifier; not changed
 ):         # a copy on the same device
-    "The encoder's Linears in int8 by rounding, no training"
-    _check_float(model, 'use it as it is, or quantise the float model')
-    return copy_model(model, {l:Int8Linear(l) for l in map(model.get_submodule, lora_targets(model))}).eval().requires_grad_(False)
+    "A copy with the encoder's Linears rounded to int8, without training"
+    return copy_model(model, {layer: Int8Linear(layer) for layer in _float_targets(model)}).eval().requires_grad_(False)
 
 # %% ../nbs/04_qlora.ipynb #c3078ffe
 def logical_parameters(model)->int:
-    "How many numbers the parameters stand for, packed or not"
+    "The number of parameters, packed ones counted as the values they represent"
     stored = [m.weight for m in model.modules() if isinstance(m, Int8Linear)]      # a buffer there
-    return sum(p.quant_state.shape.numel() if isinstance(p, bnb.nn.Params4bit) else p.numel() for p in [*model.parameters(), *stored])
+    return sum(p.quant_state.shape.numel() if isinstance(p, bnb.nn.Params4bit) else p.numel()
+               for p in [*model.parameters(), *stored])
 
 def bytes_by_part(
-    model,   # in float or quantised, with or without adapters
+    model,   # in float or quantized, with or without adapters
 )->dict:     # encoder, embeddings, head (with the pooler), adapter, optimiser -> bytes
-    "Where the bytes of a model are, and those of AdamW for what would train"
+    "The bytes of a model by part, and those of AdamW for the weights that are trained"
     base = model.get_base_model() if hasattr(model, 'peft_config') else model
-    n,names = dict(encoder=0, embeddings=0, head=0, adapter=0), backbone_names(base)
-    for k,t in model.state_dict().items(): n[_part(k, names)] += t.numel()*t.element_size()
-    return n | dict(optimiser=8*sum(p.numel() for p in model.parameters() if p.requires_grad))
+    total, names = dict(encoder=0, embeddings=0, head=0, adapter=0), backbone_names(base)
+    for name, tensor in model.state_dict().items(): total[_part(name, names)] += tensor.numel()*tensor.element_size()
+    return total | dict(optimiser=8*sum(p.numel() for p in model.parameters() if p.requires_grad))
 
 def _part(name, backbone):
     if '.lora_' in name: return 'adapter'
     if '.embeddings.' in name: return 'embeddings'
-    inside = any(f'.{k}.' in f'.{name}' for k in backbone)
-    return 'encoder' if inside and 'pooler' not in name else 'head'
+    is_encoder = 'pooler' not in name and any(f'.{part}.' in f'.{name}' for part in backbone)
+    return 'encoder' if is_encoder else 'head'

@@ -15,60 +15,65 @@ from .models import count_parameters, student_from_teacher
 from .training import DEFAULTS, Teachers, _load, distill
 
 # %% ../nbs/02_successive.ipynb #f898afeb
+def _ensemble(models): return Teachers(models) if len(models) > 1 else models[0]
+
 HEARS = dict(
     previous = lambda before: before[-1],
-    first    = lambda before: Teachers([before[0], before[-1]]) if len(before)>1 else before[0], # the first teacher too
-    all      = lambda before: Teachers(before) if len(before)>1 else before[0])                  # densely guided
-
-def _heard(hears):
-    if callable(hears): return hears
-    if hears not in HEARS: raise HKDError(f"hears={hears!r}: choose {', '.join(map(repr, HEARS))}, or give a function from the models so far to a teacher")
-    return HEARS[hears]
+    first    = lambda before: _ensemble([before[0], *before[1:][-1:]]),   # and previous
+    all      = _ensemble)
 
 # %% ../nbs/02_successive.ipynb #60999222
 def distill_chain(
-    teacher,               # a model, a folder or hub name, or several as an ensemble; it must know the task
-    students:list,         # in order: models, folders, or layers to cut from the model before, such as 3 or [0,2,5]
+    teacher,               # a fine-tuned model, a folder or hub name, or several as an ensemble
+    students:list,         # models, folders, or layers to cut from the model before, such as 3 or [0,2,5]
     task,                  # a task, or what `load_task` takes
-    hears='previous',      # whom a link hears: 'previous', 'first' (as well), 'all', or a function from the models so far to a teacher
-    output_dir=None,       # links are saved in it as 1, 2, ...; None: nowhere
+    hears='previous',      # 'previous', 'first' (and previous), 'all', or models so far -> teacher
+    output_dir=None,       # links are saved in it as 1, 2, ...; None: not saved
     **kw,                  # the rest as for `distill`; a list gives each link its own value, see `per_link`
 )->list:                   # a `Trained` for each link
-    "Distil through a chain: each student becomes the next teacher"
-    task,choose,n = load_task(task), _heard(hears), len(students)
-    if not n: raise HKDError("the chain is empty: give at least one student")
+    """Distill through a chain: each student becomes the next teacher.
+    Reference: Mirzadeh et al. 2020, arXiv:1902.03393; Son et al. 2021, arXiv:2009.08825"""
+    task, n = load_task(task), len(students)
+    if not n: raise HKDError('students=[]', 'the chain is empty', 'give at least one student')
+    if not callable(hears) and hears not in HEARS:
+        raise HKDError(f"hears={hears!r}", 'unknown', f"choose {', '.join(HEARS)}, or give a function")
+    choose = hears if callable(hears) else HEARS[hears]
     if output_dir is not None: _check_chain_folder(Path(output_dir).expanduser(), n)
-    before,links,each = [_load(teacher, task)], [], per_link(kw, n)
-    for i,(s,args) in enumerate(zip(students, each), 1):
+    models, links = [_load(teacher, task)], []
+    for i, (layers, args) in enumerate(zip(students, per_link(kw, n)), 1):
+        folder = None if output_dir is None else Path(output_dir)/str(i)
         try:
-            student = _cut(before[-1], s) if isinstance(s, (Integral,list,tuple)) else _load(s, task, reset_head=True, seed=args.get('seed', DEFAULTS['seed']))
-            _say_if_larger(i, student, before[-1])
-            links.append(distill(student, choose(before), task, output_dir=output_dir and Path(output_dir)/str(i), **args))
+            if isinstance(layers, (Integral, list, tuple)): student = _cut(models[-1], layers)
+            else: student = _load(layers, task, reset_head=True, seed=args.get('seed', DEFAULTS['seed']))
+            _warn_if_larger(i, student, models[-1])
+            links.append(distill(student, choose(models), task, output_dir=folder, **args))
         except ValueError as e: raise located(e, f"link {i}") from None
-        before.append(links[-1].model)
+        models.append(links[-1].model)
     return links
 
 def per_link(
-    kw:dict, # arguments; a list among them has a value a link
+    kw:dict, # arguments; a list has one value a link, except `layers` and `transfer`
     n:int,   # links
 )->list:     # a dict for each link
     "The arguments of each link"
-    for k,v in kw.items():
-        if isinstance(v, list) and k not in ('layers','transfer') and len(v)!=n: raise HKDError(f"{k} has {len(v)} values for {n} links: give one for each, or a single one for all")
-    return [{k:v[i] if isinstance(v, list) and k not in ('layers','transfer') else v for k,v in kw.items()} for i in range(n)]
+    lists = {k: v for k, v in kw.items() if isinstance(v, list) and k not in ('layers', 'transfer')}
+    for name, value in lists.items():
+        if len(value) != n: raise HKDError(name, f"{len(value)} values for {n} links", 'give one for each')
+    return [kw | {name: value[i] for name, value in lists.items()} for i in range(n)]
 
 def _cut(teacher, layers):
-    if hasattr(teacher, 'teachers'): raise HKDError(f"layers={layers}: {teacher} has no layers to cut a student from; give a model")
+    if hasattr(teacher, 'teachers'):
+        raise HKDError(f"layers={layers}", f"{teacher} has no layers to cut a student from", 'give a model')
     return student_from_teacher(teacher, int(layers) if isinstance(layers, Integral) else list(layers))
 
-def _say_if_larger(i, student, teacher):
+def _warn_if_larger(i, student, teacher):
     if hasattr(teacher, 'teachers'): return
-    a,b = (count_parameters(m)['total'] for m in (student, teacher))
-    if a>b: warnings.warn(f"link {i}: the student ({a:,} parameters) is larger than the model before it ({b:,})", stacklevel=3)
+    size, before = (count_parameters(model)['total'] for model in (student, teacher))
+    if size > before:
+        warnings.warn(f"link {i}: the student ({size:,} parameters) is larger than its teacher ({before:,})")
 
 def _check_chain_folder(folder, n):
-    "Refuse a folder that holds anything but links"
-    if folder.is_file(): raise HKDError(f"{folder} is a file: choose a folder for the chain")
-    names = [p.name for p in folder.iterdir()] if folder.exists() else []
-    links = {f'{i}{end}' for i in range(1, n+1) for end in ('','.partial')}
-    if strangers := sorted(x for x in names if x not in links and not x.startswith('.')): raise HKDError(f"{folder} holds {strangers[0]}, which is no link of this chain: choose a new folder")
+    if folder.is_file(): raise HKDError(folder, 'is a file', 'choose a folder for the chain')
+    links = {f'{i}{end}' for i in range(1, n+1) for end in ('', '.partial')}
+    others = [path.name for path in sorted(folder.glob('[!.]*')) if path.name not in links]
+    if others: raise HKDError(folder, f"{others[0]} in it is not a link of this chain", 'choose a new folder')

@@ -14,7 +14,8 @@ from functools import cache, wraps
 from typing import Callable, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .files import HKDError, check_teaching, check_temperature
+from .checks import check_teaching, check_temperature
+from .files import HKDError
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _upcast(x):

@@ -443,9 +443,8 @@ def distillation_loss(
     z_s = _upcast(z_s)
     kd = feature = z_s.new_zeros(())
     ce = _label_loss(z_s, y, regression)
-    if alpha > 0:
-        compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
-        kd = compare(z_s, _upcast(z_t).detach(), y, T)
+    compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
+    if alpha > 0: kd = compare(z_s, _upcast(z_t).detach(), y, T)
     if beta > 0: feature = feature_loss(intermediate, feats_s, feats_t, layers, mask, projectors)
     total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))
     return Losses(total, ce, kd, feature)

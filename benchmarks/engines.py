@@ -11,7 +11,8 @@ from torch import nn
 from transformers import BertConfig, ViTConfig
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 from hkd.artifact import OnnxModel, export_onnx, load_compressed, save_compressed
-from hkd.data import demo_task, demo_tokenizer, load_task
+from hkd.data import demo_task, load_task
+from hkd.demo import demo_tokenizer
 from hkd.models import load_model, model_from_config
 from hkd.prune import remove_heads, remove_neurons
 from hkd.report import latency, row

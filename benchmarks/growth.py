@@ -21,7 +21,7 @@ def big_task(n):
 def peak(n, teachers):
     "Peak memory of this process after a few steps on n examples under so many teachers of BERT-base's shape"
     from hkd import training
-    from hkd.data import demo_config, demo_tokenizer
+    from hkd.demo import demo_config, demo_tokenizer
     from hkd.models import model_from_config
     from hkd.report import _resident
     from hkd.training import Teachers, distill, finetune
@@ -41,14 +41,15 @@ def in_a_process(n, teachers, folder):
 
 def make_teachers(folder, k):
     from transformers import BertConfig
-    from hkd.data import demo_tokenizer
+    from hkd.demo import demo_tokenizer
     from hkd.models import model_from_config, save_model
     for i in range(k): save_model(model_from_config(BertConfig(**BASE), big_task(100), demo_tokenizer(), seed=i), Path(folder)/str(i))
 
 def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
     "Seconds of an epoch under kept answers, of the same 960 sentences taken once, twice, four times; on one thread, medians of the rounds"
     from transformers import BertConfig, PrinterCallback, TrainerCallback
-    from hkd.data import demo_tokenizer, prepare
+    from hkd.data import prepare
+    from hkd.demo import demo_tokenizer
     from hkd.models import model_from_config
     from hkd.training import Answers, KDTrainer, TrainSet, training_arguments
     import numpy as np, torch

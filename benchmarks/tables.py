@@ -32,7 +32,7 @@ EMOTIONS = ('admiration', 'gratitude', 'anger', 'sadness', 'joy', 'curiosity', '
 
 def emotions(split):
     "The rows of go_emotions with one label, which is one of EMOTIONS"
-    from hkd.data import data_dir
+    from hkd.files import data_dir
     folder = data_dir()/'go_emotions'
     names = (folder/'labels.txt').read_text().split()
     rows = csv.reader(open(folder/f"{dict(train='train', validation='dev')[split]}.tsv", encoding='utf-8'), delimiter='\t', quoting=csv.QUOTE_NONE)
@@ -41,7 +41,8 @@ def emotions(split):
 
 def rows_of(data, split):
     "Texts with their labels, of a data set's own split"
-    from hkd.data import data_dir, read_table
+    from hkd.files import data_dir
+    from hkd.tables import read_table
     if data == 'go_emotions': return emotions(split)
     table = read_table(data_dir()/data/f'{split}.tsv')
     return list(zip(table['sentence'], table['label']))

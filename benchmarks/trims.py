@@ -15,7 +15,7 @@ WAYS = {'only the tokens of the texts': dict(common=0), 'at most 9,700 of them':
 
 def film_reviews():
     "Sentences from elsewhere"
-    from hkd.data import data_dir
+    from hkd.files import data_dir
     file = data_dir()/'imdb_unlabelled/sentences.txt.gz'
     with gzip.open(file, 'rt', encoding='utf-8') as f: return [next(f).strip() for _ in range(REVIEWS)]
 

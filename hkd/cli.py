@@ -522,11 +522,11 @@ def _lines(p, columns):
         if empty:
             raise HKDError(f"{p}, line {empty}: is empty, and each line gets an answer; remove it or fill it in")
         return [l.rstrip('\r') for l in lines if l.strip()]
-    from hkd.data import LABEL_NAMES, _texts, find_columns, read_table
+    from hkd.tables import LABEL_NAMES, check_texts, find_columns, read_table
     df = read_table(p)
     if not any(str(c).lower() in LABEL_NAMES for c in df.columns): df['label'] = '0'
     cols,_ = find_columns(df, p, _comma(columns))
-    texts = _texts(df, cols, p)
+    texts = check_texts(df, cols, p)
     return texts[cols[0]] if len(cols)==1 else list(zip(*texts.values()))
 
 def _is_file(x): # does a word name a file of texts?

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from .artifact import is_artifact, read_manifest, save_compressed
-from .data import Task, demo_config, demo_tokenizer, load_task, load_transfer
+from .data import Task, load_task, load_transfer
+from .demo import demo_config, demo_tokenizer
 from .checks import DEMO_MODELS, check_transfer, find_transfer
 from .files import HKDError, RunConflict, atomic_write, data_dir, find_model, located, run_lock
 from .kd_losses import check_loss_args

@@ -25,7 +25,8 @@ from scipy.stats import binomtest
 from tqdm import tqdm
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from .data import Collator, Task, fingerprint, load_task, load_transfer, open_image, prepare, processor_key, score
+from .data import Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key, score
+from .images import open_image
 from .checks import check_fields, check_numbers, check_tracker
 from .files import HKDError, RunConflict, atomic_write, check_output, file_sha256, writing
 from .light import answers

@@ -29,11 +29,14 @@ MAY_IMPORT = {
     'progress':     '',
     'manifest':     'files',
     'light':        'files images manifest',
-    'data':         'files checks images progress',
+    'splits':       'files checks images',
+    'demo':         'files',
+    'tables':       'files checks progress',
+    'data':         'files checks images progress splits demo tables',
     'models':       'files masks',
     'kd_losses':    'files checks',
     'masks':        'files',
-    'training':     'files checks light progress data models kd_losses masks',
+    'training':     'files checks images light progress data models kd_losses masks',
     'successive':   'files data models training',
     'multiagent':   'files data training',
     'qlora':        'files data models kd_losses masks training',
@@ -41,7 +44,7 @@ MAY_IMPORT = {
     'artifact':     'files manifest light models masks qlora',
     'report':       'files checks progress data models training qlora artifact',
     'recipe':       'files',
-    'pipeline':     'files checks progress data models kd_losses masks training successive multiagent qlora prune '
+    'pipeline':     'files checks progress data demo models kd_losses masks training successive multiagent qlora prune '
                     'artifact report recipe',
     'hub':          'files checks manifest models report recipe',
     'explore':      'files data training report',
@@ -51,7 +54,7 @@ MAY_IMPORT = {
 }
 STDLIB_ONLY = {'recipe'}
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
-LEAVES = {'masks', 'files', 'checks', 'images', 'progress'}  # they import nothing of hkd, so earlier notebooks may import them
+LEAVES = {'masks', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'tables'}  # they import leaves only: earlier notebooks may import them
 
 class Failed(Exception): "A check did not pass; the message says what to mend"
 CHECKS = {}

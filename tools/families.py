@@ -7,7 +7,8 @@ import numpy as np, torch, transformers
 from PIL import Image
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
-from hkd.data import demo_task, demo_tokenizer, make_task
+from hkd.data import demo_task, make_task
+from hkd.demo import demo_tokenizer
 from hkd.models import IMAGE_TYPES, TEXT_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -94,7 +94,7 @@ def answers(r, task):
 
 def sharpness(r, task, sides=(256, 224, 160, 112)):
     "Side in pixels -> accuracy of the teacher on validation and test together, of images that were shrunk to that side before it saw them"
-    from hkd.data import open_image
+    from hkd.images import open_image
     from hkd.models import load_model
     from hkd.training import predict_logits
     teacher, rows = load_model(RUNS/r.name/'teacher', task), [row for s in ('validation', 'test') for row in task.splits[s]]
@@ -111,7 +111,7 @@ def differences(task, said, teacher, student):
 def draw(task, said, found, teacher, student, path):
     "The first images that only one of the two has right"
     from matplotlib import pyplot as plt
-    from hkd.data import open_image
+    from hkd.images import open_image
     s = task.report_split
     true, short = said[s]['label'], [l.replace('_leaf_spot', '').replace('bean_', '') for l in task.labels]
     groups = [[d['at'] for d in found if said[s][who][d['at']] == true[d['at']]][:3] for who in (teacher, student)]

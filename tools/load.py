@@ -14,7 +14,7 @@ STEPS, ASKED = 20, 2000                     # of training; how many examples are
 def write_texts(file, n, seed=0):
     "Random words of the demo's grammar, no text twice"
     import numpy as np
-    from hkd.data import demo_tokenizer
+    from hkd.demo import demo_tokenizer
     words = sorted(w for w in demo_tokenizer().get_vocab() if w.isalpha() and len(w) > 1)
     rng = np.random.default_rng(seed)
     with open(file, 'w', encoding='utf-8') as f:
@@ -26,10 +26,10 @@ def write_texts(file, n, seed=0):
 def write_images(folder, n, seed=0):
     "Drawn leaves, a folder for each of three classes"
     import numpy as np
-    from hkd.data import _draw_leaf
+    from hkd.demo import draw_leaf
     names = ['healthy', 'rust', 'spot']
     for c in names: (folder/c).mkdir(parents=True)
-    for i in range(n): _draw_leaf(np.random.RandomState([seed, i]), names[i%3]).save(folder/names[i%3]/f'{i:07}.png')
+    for i in range(n): draw_leaf(np.random.RandomState([seed, i]), names[i%3]).save(folder/names[i%3]/f'{i:07}.png')
 
 def a_tenth(whole, part, n):
     "The first tenth, beside the whole"

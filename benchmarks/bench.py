@@ -10,7 +10,7 @@ PARTS = ('engines', 'training', 'precision', 'growth', 'start')
 OUT = HERE/'nbs/results/bench.json'
 
 def main(parts):
-    from hkd.report import load_results, record, save_results
+    from hkd.records import load_results, record, save_results
     if bad := [p for p in parts if p not in PARTS]: sys.exit(f"{bad[0]}: no such part; there are {', '.join(PARTS)}")
     kept = load_results(OUT).data if OUT.is_file() else {}
     found = {p: kept[p] for p in PARTS if p in kept}

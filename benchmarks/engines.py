@@ -15,7 +15,8 @@ from hkd.data import demo_task, load_task
 from hkd.demo import demo_tokenizer
 from hkd.models import load_model, model_from_config
 from hkd.prune import remove_heads, remove_neurons
-from hkd.report import latency, row
+from hkd.records import row
+from hkd.measure import latency
 from hkd.training import evaluate
 
 HERE = Path(__file__).resolve().parent.parent

@@ -23,7 +23,7 @@ def peak(n, teachers):
     from hkd import training
     from hkd.demo import demo_config, demo_tokenizer
     from hkd.models import model_from_config
-    from hkd.report import _resident
+    from hkd.measure import resident_peak
     from hkd.training import Teachers, distill, finetune
     training.check_teacher = lambda *args: None    # these know nothing
     task, tok = big_task(n), demo_tokenizer()
@@ -31,13 +31,13 @@ def peak(n, teachers):
     few = dict(max_steps=STEPS, bf16=False, eval_strategy='no', save_strategy='no')
     if not teachers: finetune(student, task, **few)
     else: distill(student, Teachers([Path(os.environ['HKD_TEACHERS'])/str(i) for i in range(teachers)]), task, **few)
-    return _resident()
+    return resident_peak()
 
 def in_a_process(n, teachers, folder):
     "The same in a process that inherits no other's peak"
-    from hkd.report import _fresh
+    from hkd.measure import in_new_process
     code = "import sys; sys.path.insert(0, sys.argv[1]); from growth import peak; print(peak(int(sys.argv[2]), int(sys.argv[3])))"
-    with patch.dict(os.environ, HKD_CACHE=f'{folder}/cache-{n}-{teachers}', HKD_TEACHERS=str(folder)): return _fresh(code, HERE/'benchmarks', n, teachers)
+    with patch.dict(os.environ, HKD_CACHE=f'{folder}/cache-{n}-{teachers}', HKD_TEACHERS=str(folder)): return in_new_process(code, HERE/'benchmarks', n, teachers)
 
 def make_teachers(folder, k):
     from transformers import BertConfig

@@ -150,7 +150,7 @@ def main(words):
     sizes = [n for n in (200, 600, 3000, 60_000) if str(n) in words] or [200, 600, 3000, 60_000]
     names = [d for d in SIZES if d in words] or list(SIZES)
     from hkd.models import write_whole
-    from hkd.report import record
+    from hkd.records import record
     warnings.simplefilter('ignore')
     WORK.mkdir(parents=True, exist_ok=True)
     if words and words != ['record']: return train_all(sizes, names)

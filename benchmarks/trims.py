@@ -47,7 +47,7 @@ def compared(student, task, texts):
 def main():
     from hkd.data import load_task
     from hkd.models import write_whole
-    from hkd.report import record
+    from hkd.records import record
     warnings.simplefilter('ignore')
     start = time.time()
     made = {k: record([], 'python benchmarks/trims.py').data[k] for k in ('command', 'commit', 'dirty', 'versions', 'hardware')}

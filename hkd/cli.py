@@ -277,7 +277,7 @@ def _run_one(recipe, runs, quiet, tracker=None):
     folder = runs/recipe.name
     check_folder(recipe, folder)
     if is_finished(recipe, folder):
-        from hkd.report import load_results
+        from hkd.records import load_results
         _said(f"{folder} is finished: nothing to do", quiet)
         return load_results(folder/'results.json')
     _check_recipe(recipe, runs)
@@ -321,7 +321,7 @@ def _record(path):
     if path.is_dir() and not (path/'results.json').is_file():
         raise HKDError(f"{path} has no results.json: the run isn't finished; "
                          "start it again in the same way to go on")
-    from hkd.report import load_results
+    from hkd.records import load_results
     return load_results(path/'results.json' if path.is_dir() else path)
 
 @app.command('report', epilog="Example: hkd report runs/demo-text runs/demo-image")
@@ -339,7 +339,7 @@ def report_command(
 
 def _write_together(records, names, output):
     from hkd.pipeline import write_report
-    from hkd.report import combine
+    from hkd.records import combine
     output.mkdir(parents=True, exist_ok=True)
     write_report(records[0] if len(records)==1 else combine(records, names), output, ', '.join(names))
 
@@ -397,7 +397,7 @@ def finetune_command(
 def _verdict(task, split, alone, taught, **kw):
     "Which of two students is better, in one sentence; and McNemar's p"
     import numpy as np
-    from hkd.report import mcnemar
+    from hkd.stats import mcnemar
     from hkd.training import predict_logits
     y = np.asarray(task.split(split)['label'])
     a,b = (predict_logits(m, task, split, **kw).argmax(-1)==y for m in (alone, taught))
@@ -458,7 +458,8 @@ def distill_command(
     if student: _check_start(student, task)
     task = _task(task, columns, label, labels, metric)
     from hkd import training
-    from hkd.report import warning, wilson
+    from hkd.stats import wilson
+    from hkd.report import warning
     from hkd.kd_losses import check_loss_args
     from hkd.models import load_model
     check_loss_args(loss, alpha, temperature, beta, intermediate, task.is_regression)
@@ -501,13 +502,14 @@ def evaluate_command(
     if split: checks.check_split(split)
     _check_task(task, metric)
     _check_engines(model, [engine])
-    from hkd import report, training
-    from hkd.report import load_any
+    from hkd import training
+    from hkd.stats import wilson
+    from hkd.measure import load_any
     task = _task(task, columns, label, labels, metric)
     split = split or task.report_split
     task.split(split)
     m = training.evaluate(load_any(model, engine, task), task, split, max_length=max_length)
-    if 'accuracy' in m: m['95 % interval'] = '{:.1f} to {:.1f}'.format(*report.wilson(round(m['accuracy']*m['n']/100), m['n']))
+    if 'accuracy' in m: m['95 % interval'] = '{:.1f} to {:.1f}'.format(*wilson(round(m['accuracy']*m['n']/100), m['n']))
     _show([dict(model=Path(model).name, task=task.name, split=split, **m)], as_json)
 
 # %% ../nbs/08_cli.ipynb #59958c06
@@ -598,7 +600,7 @@ def _predicted(model, engine, items, columns):
     "Inputs and predictions by way of PyTorch"
     from hkd import training
     from hkd.models import modality_of
-    from hkd.report import load_any
+    from hkd.measure import load_any
     model = load_any(model, engine)
     inputs = _inputs(items, modality_of(model.config), columns)
     return inputs, training.predict(model, inputs)
@@ -616,7 +618,7 @@ def bench_command(
     "Measure a model's or artifact's size, memory and speed on this machine."
     _check_engines(model, engine or [None])
     if task: _check_task(task)
-    from hkd.report import bench
+    from hkd.measure import bench
     whole = files.artifact_folder(model)
     engines = engine or (checks.ENGINES if whole else ['torch'])
     _said(f"measuring {whole or model} in {', '.join(engines)}: some seconds an engine", as_json)

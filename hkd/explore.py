@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from .files import HKDError
-from .report import Table, load_any, load_results, plot_tradeoff
+from .records import load_results
+from .measure import load_any
+from .report import Table, plot_tradeoff
 
 # %% ../nbs/09b_explore.ipynb #8d610b27
 def live(

@@ -18,7 +18,10 @@ from .checks import KNOWN, check_online, check_repo, find_record
 from .files import HKDError, atomic_write, find_model, only_local
 from .models import content_hash, modality_of, _load_config
 from .recipe import history, kind, recorded, teachers, trains
-from .report import load_any, load_results, portable, table, wilson
+from .stats import wilson
+from .records import load_results, portable
+from .measure import load_any
+from .report import table
 
 # %% ../nbs/05j_hub.ipynb #dbc3e0bc
 def _head(text):

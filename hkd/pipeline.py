@@ -30,8 +30,10 @@ from .progress import duration, heartbeat
 from .recipe import (Artifact, Distill, Prune, Qlora, Recipe, RUN_FORMAT, Taught, Training, Trim, as_begun,
                         check_checkpoints, check_folder, checkpoints, folder, history, is_finished, kind, method,
                         plan, read_run, stamp, teachers, to_dict, trains, varies, _without_seeds)
-from .report import (Record, combine, grade, latency, load_any, load_results, mcnemar, measure, measured_row,
-                        rarer_warning, record, save_results, to_markdown, tradeoff, warning)
+from .stats import mcnemar
+from .records import Record, combine, load_results, record, save_results
+from .measure import grade, latency, load_any, measure, measured_row
+from .report import rarer_warning, to_markdown, tradeoff, warning
 from .training import (_Folder, _bar, _check_trackers, _hash, _is_main, _load, _schedule, _wait, check_image_size,
                           default_epochs, distill, finetune, predict_logits, training_arguments, with_labels)
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil

@@ -175,7 +175,7 @@ def main(wanted):
         print(r['type'], {k: r.get(k, '') for k in STEPS}, f'{time.time()-start:.0f} s', flush=True)
         done.append(r)
     if wanted: return
-    from hkd.report import record
+    from hkd.records import record
     about = {k: v for k, v in record([], 'python tools/families.py', seconds=time.time()-start).data.items() if k != 'rows'}
     RECORD.write_text(json.dumps(about | dict(rows=done), indent=1)+'\n', encoding='utf-8')
 

@@ -84,7 +84,7 @@ def together(r, task, names):
 def answers(r, task):
     "split -> row -> the class of each example as a digit, for the first seed; and the true ones"
     from hkd.pipeline import _judged, _max_length, _splits
-    from hkd.report import load_any
+    from hkd.measure import load_any
     from hkd.training import predict_logits
     out = {s: dict(label=''.join(map(str, task.splits[s]['label']))) for s in _splits(task)}
     for j in _judged(r, RUNS/r.name, r.seeds[0]):
@@ -129,7 +129,7 @@ def draw(task, said, found, teacher, student, path):
 
 def pooled(rec, splits=('validation', 'test')):
     "Rows of two small splits as one: accuracies are those of all their examples"
-    from hkd.report import row
+    from hkd.records import row
     out, teacher = [], {}
     for a in [r for r in rec.rows if r.split == splits[0]]:
         b = rec[a.name, splits[1]]
@@ -144,7 +144,7 @@ def pooled(rec, splits=('validation', 'test')):
 def main(name):
     from hkd.data import load_task
     from hkd.pipeline import run
-    from hkd.report import save_results
+    from hkd.records import save_results
     r = recipe(name)
     task = load_task(r.task, **r.data)
     rec = run(r, RUNS, command=f'hkd run recipes/{LADDERS[name]}.toml')

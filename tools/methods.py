@@ -143,7 +143,8 @@ def judged(l, model):
 
 def row(l, name, method, model, source, accuracy, bytes_on_disk=None, steps=0, seconds=None, teacher_row=None, **kw):
     from hkd.models import content_hash
-    from hkd.report import measure, row as report_row
+    from hkd.records import row as report_row
+    from hkd.measure import measure
     sizes = measure(model, speed=False, power=False)   # packed weights count as what they stand for
     n = sizes.parameters
     return report_row(name, method, [accuracy], [SEED], len(task(l).splits[l.split]), l.name, l.split, source=source, teacher=teacher_row, parameters=n,
@@ -210,7 +211,8 @@ def bytes_of(model):
 
 def write():
     "Everything into nbs/results/methods.json"
-    from hkd.report import record, save_results, table
+    from hkd.records import record, save_results
+    from hkd.report import table
     found = [r for l in (SST2, BEANS) for r in rows(l)]
     config = dict(kd=spine.KD, ladders={l.name:asdict(l) for l in (SST2, BEANS)}, latency='one example, one thread' if os.environ.get('OMP_NUM_THREADS') == '1' else 'one example')
     r = record(found, 'make methods', config, sum(x['seconds'] or 0 for x in found))

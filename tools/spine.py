@@ -63,7 +63,7 @@ def size(folder): return sum(f.stat().st_size for f in Path(folder).iterdir() if
 def rows(name, method, runs, task, splits, source=None, teachers=None):
     "One row a split for runs that differ by the seed"
     from hkd.models import content_hash, count_parameters
-    from hkd.report import row
+    from hkd.records import row
     n = count_parameters(runs[0].model)['total']
     return [row(name, method, [r.metrics[s]['accuracy'] for r in runs], list(SEEDS[:len(runs)]), runs[0].metrics[s]['n'], task, s, source=source, teacher=(teachers or {}).get(s),
                 parameters=n, nonzero_parameters=sum(int(p.count_nonzero()) for p in runs[0].model.parameters()), bytes_on_disk=size(runs[0].output_dir), model=content_hash(runs[0].model)[:16]) for s in splits]
@@ -76,7 +76,7 @@ def right(run, task, split):
 
 def comparison(kd, no_kd, task, split='validation'):
     "KD minus its control: paired over seeds, and McNemar's test seed by seed"
-    from hkd.report import mcnemar, paired
+    from hkd.stats import mcnemar, paired
     p = paired([r.metrics[split]['accuracy'] for r in kd], [r.metrics[split]['accuracy'] for r in no_kd])
     tests = [mcnemar(right(b, task, split), right(a, task, split)) for a, b in zip(kd, no_kd)]
     return dict(split=split, mean=p.mean, sd=p.sd, interval=p.interval, mcnemar=[dict(seed=s, only_kd=t.b01, only_no_kd=t.b10, p=t.p) for s, t in zip(SEEDS, tests)])
@@ -94,7 +94,8 @@ def what_it_adds(task, teacher):
 
 def write():
     "Everything into nbs/results/spine.json"
-    from hkd.report import record, save_results, table
+    from hkd.records import record, save_results
+    from hkd.report import table
     t = teacher()
     runs = {k: [student(k, best_lr(k), s) for s in SEEDS] for k in ('no-kd', 'kd')}
     at = ('validation', 'select')

@@ -20,12 +20,13 @@ def big_task(n):
 
 def peak(n, teachers):
     "Peak memory of this process after a few steps on n examples under so many teachers of BERT-base's shape"
-    from hkd import training
+    from hkd import teachers as kept
     from hkd.demo import demo_config, demo_tokenizer
     from hkd.models import model_from_config
     from hkd.measure import resident_peak
-    from hkd.training import Teachers, distill, finetune
-    training.check_teacher = lambda *args: None    # these know nothing
+    from hkd.teachers import Teachers
+    from hkd.training import distill, finetune
+    kept.check_teacher = lambda *args: None    # these know nothing
     task, tok = big_task(n), demo_tokenizer()
     student = model_from_config(demo_config('text', 'student'), task, tok)
     few = dict(max_steps=STEPS, bf16=False, eval_strategy='no', save_strategy='no')
@@ -51,7 +52,10 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
     from hkd.data import prepare
     from hkd.demo import demo_tokenizer
     from hkd.models import model_from_config
-    from hkd.training import Answers, KDTrainer, TrainSet, training_arguments
+    from hkd.kd_losses import KD
+    from hkd.teachers import Answers, TrainSet
+    from hkd.trainer import KDTrainer
+    from hkd.training import training_arguments
     import numpy as np, torch
     class Clock(TrainerCallback):
         def on_train_begin(self, *args, **kw): self.start = time.perf_counter()
@@ -65,7 +69,7 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
         answers = Answers([[np.zeros((len(part), 2), np.float32)]*k])
         with tempfile.TemporaryDirectory() as d:
             args = training_arguments(task, len(data), d, num_train_epochs=1, bf16=False, eval_strategy='no', save_strategy='no', disable_tqdm=True, logging_steps=10**6)
-            trainer = KDTrainer(student, args, task, data, answers, alpha=.9, callbacks=[clock])
+            trainer = KDTrainer(student, args, task, data, answers, KD(alpha=.9), callbacks=[clock])
             trainer.remove_callback(PrinterCallback)
             trainer.train()
         return clock.seconds

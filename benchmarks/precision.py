@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from hkd import training
+from hkd.teachers import predict_logits
 from hkd.models import copy_model
 import numpy as np
 from training import BF16, models_and_task
@@ -19,7 +20,7 @@ def measure(seeds=(0, 1, 2), n=2560):
     y = np.asarray(few.splits['select']['label'])
     def logits(seed, bf16):
         trained = training.finetune(copy_model(base.student), few, num_train_epochs=1, learning_rate=1e-4, seed=seed, bf16=bf16, eval_strategy='no', save_strategy='no', disable_tqdm=True).model
-        return training.predict_logits(trained, few, 'select', bf16=bf16)
+        return predict_logits(trained, few, 'select', bf16=bf16)
     with warnings.catch_warnings(action='ignore'), redirect_stdout(io.StringIO()), patch.object(training, '_metrics', lambda *_: {}):
         pairs = [(logits(s, False), logits(s, True)) for s in seeds]
     if any((a == b).all() for a, b in pairs): raise RuntimeError('both precisions gave the same logits: was bfloat16 on?')

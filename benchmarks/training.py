@@ -17,7 +17,7 @@ PEERS = HERE.parent/'.venv/peers'
 os.environ |= dict(HF_HUB_OFFLINE='1', TOKENIZERS_PARALLELISM='false')
 sys.path.insert(0, str(HERE.parent))
 
-from hkd import training   # first: it silences what others say on import
+from hkd import teachers, trainer, training   # first: it silences what others say on import
 from hkd.data import load_task, prepare
 from hkd.models import copy_model, load_model, student_from_teacher
 import datasets, torch
@@ -160,16 +160,17 @@ def boxed(w, m, tmp, rows, bf16=False):
 def ours(w, m, tmp, teacher=True, cold=False, off=()):
     "hkd's own `distill` and `finetune`, without the check of the teacher, whose head is new, and without final metrics; `off` names what hkd is to do without"
     kw = dict(num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=LR, bf16=BF16, eval_strategy='no', save_strategy='no', logging_steps=500, disable_tqdm=True)   # bf16 for the teacher too
-    used, spent = training._used_rows, 0
+    used, spent = training.used_rows, 0
     if cold:
-        shutil.rmtree(training.cache_dir(), ignore_errors=True)
+        shutil.rmtree(teachers.cache_dir(), ignore_errors=True)
         begin = time.perf_counter()
-        training.teacher_logits(w.teacher, w.task, max_length=LENGTH, bf16=BF16)   # with tokenising, hashing and writing
+        teachers.teacher_logits(w.teacher, w.task, max_length=LENGTH, bf16=BF16)   # with tokenising, hashing and writing
         spent = time.perf_counter()-begin
     # A few examples use few words: the student keeps those of the whole task, as in a run on all of it.
-    plain = {name: lambda *_: nullcontext() for name in ('_used_rows', '_plain_attention') if name in off}
-    lengths = patch.object(training.TrainSet, 'lengths', None) if 'lengths' in off else nullcontext()
-    with lengths, patch.multiple(training, **dict(check_teacher=lambda *_: None, _metrics=lambda *_: {}, _used_rows=lambda m, args, parts: used(m, args, w.whole)) | plain):
+    rows = (lambda *_: nullcontext()) if 'used_rows' in off else (lambda m, args, parts: used(m, args, w.whole))
+    attention = patch.object(trainer, '_plain_attention', lambda *_: nullcontext()) if '_plain_attention' in off else nullcontext()
+    lengths = patch.object(teachers.TrainSet, 'lengths', None) if 'lengths' in off else nullcontext()
+    with lengths, attention, patch.object(teachers, 'check_teacher', lambda *_: None), patch.multiple(training, _metrics=lambda *_: {}, used_rows=rows):
         if teacher: training.distill(m, w.teacher, w.task, alpha=ALPHA, T=T, max_length=LENGTH, **kw)
         else: training.finetune(m, w.task, max_length=LENGTH, **kw)
     return spent
@@ -185,8 +186,8 @@ CONTENDERS = dict(
     d2=Contender('TextBrewer, tuned', partial(brewed, rows='dynamic', bf16=BF16), 'textbrewer', BF16, f'd with dynamic padding, in {_bf16}'),
     e=Contender('torchdistill', partial(boxed, rows='dynamic'), 'torchdistill', False, 'DistillationBox as its GLUE example has it, which pads dynamically, float32'),
     e2=Contender('torchdistill, tuned', partial(boxed, rows='dynamic', bf16=BF16), 'torchdistill', BF16, f'e in {_bf16}'),
-    c1=Contender("c, teacher's answers kept", partial(ours, off=('lengths', '_used_rows', '_plain_attention')), None, BF16, "g without what c2, c3 and g add"),
-    c2=Contender('c1, grouped by length', partial(ours, off=('_used_rows', '_plain_attention')), None, BF16, 'texts of like length meet in a batch'),
+    c1=Contender("c, teacher's answers kept", partial(ours, off=('lengths', 'used_rows', '_plain_attention')), None, BF16, "g without what c2, c3 and g add"),
+    c2=Contender('c1, grouped by length', partial(ours, off=('used_rows', '_plain_attention')), None, BF16, 'texts of like length meet in a batch'),
     c3=Contender('c2, only the rows in use', partial(ours, off=('_plain_attention',)), None, BF16, "the word embeddings have the rows that the task's texts use"),
     f=Contender('hkd, first epoch', partial(ours, cold=True), None, BF16, "the teacher's answers are computed, tokenised for, hashed and kept, in the time"),
     g=Contender('hkd, later epochs', ours, None, BF16, "c3 with attention by its formula: the teacher's answers are read from the cache"),

@@ -30,7 +30,8 @@ def compared(student, task, texts):
     "A line a way of trimming: tokens kept, the share of reviews that get the same answer, accuracy on validation"
     import numpy as np
     from hkd.models import trim_vocab
-    from hkd.training import predict, predict_logits
+    from hkd.teachers import predict_logits
+    from hkd.training import predict
     reviews, y = film_reviews(), np.asarray(task.splits['validation']['label'])
     answers = lambda model: [a['label'] for a in predict(model, reviews)]
     accuracy = lambda model: 100*float((predict_logits(model, task, 'validation', max_length=MAX_LENGTH).argmax(1) == y).mean())

@@ -71,7 +71,7 @@ def differing(
 )->Table:         # an example a line
     "Examples for which two models of a run predict different classes; first those where `a` is right"
     from hkd.data import load_task
-    from hkd.training import teacher_logits
+    from hkd.teachers import teacher_logits
     record = load_results(Path(folder)/'results.json')
     recipe, split = record.config['recipe'], split or record.rows[0].split
     task = load_task(recipe['task'], **recipe.get('data', {}))

@@ -6,10 +6,11 @@
 __all__ = ['LOGIT_LOSSES', 'NEEDS_LABELS', 'FEATURE_LOSSES', 'soft_target_loss', 'logit_mse', 'hard_distillation', 'dkd_loss',
            'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'tinybert_hidden', 'hint_loss', 'pkd_loss',
            'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation', 'minilm_loss', 'layer_map', 'Features',
-           'FeatureLoss', 'make_projectors', 'feature_loss', 'check_loss_args', 'Losses', 'distillation_loss']
+           'FeatureLoss', 'make_projectors', 'feature_loss', 'check_loss_args', 'Losses', 'distillation_loss', 'KD']
 
 # %% ../nbs/01_kd_losses.ipynb #7c3d0149
 import math, torch, warnings
+from dataclasses import dataclass, fields
 from functools import cache, wraps
 from typing import Callable, NamedTuple
 from torch import Tensor, nn
@@ -448,3 +449,26 @@ def distillation_loss(
     if beta > 0: feature = feature_loss(intermediate, feats_s, feats_t, layers, mask, projectors)
     total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))
     return Losses(total, ce, kd, feature)
+
+# %% ../nbs/01_kd_losses.ipynb #0kd00001
+@dataclass(frozen=True)
+class KD:
+    "How a teacher teaches"
+    loss:str|Callable='soft' # one of `LOGIT_LOSSES`, or f(z_s, z_t, y, T)
+    alpha:float=.5           # weight of the teacher's logits; 1-alpha is that of the labels
+    T:float=2.               # temperature
+    intermediate:str=None    # one of `FEATURE_LOSSES`: compares layers too
+    beta:float=0.            # weight of the intermediate loss
+    layers:str|list=None     # which layers it compares, see `layer_map`; None: as in its paper
+    transfer:object=None     # unlabeled examples that only the teacher labels
+    transfer_most:int=None   # at most so many of them
+
+    def objective(self)->dict:
+        "The arguments of `distillation_loss`"
+        return {f.name:getattr(self, f.name) for f in fields(self) if not f.name.startswith('transfer')}
+
+    def check(self,
+        regression:bool=False, # one number to predict, no classes
+    ):
+        "Raise an error where the settings make no sense, see `check_loss_args`"
+        check_loss_args(regression=regression, **{k:v for k,v in self.objective().items() if k!='layers'})

@@ -10,7 +10,7 @@ import numpy as np, torch
 from torch.nn import functional as F
 from .files import HKDError
 from .data import load_task, score
-from .training import Teachers, _code, _members, check_teacher, mean_weights, teacher_logits
+from .teachers import Teachers, check_teacher, code_hash, load_members, mean_weights, teacher_logits
 
 # %% ../nbs/03_multiagent.ipynb #d782891d
 def confidence_weights(z, y=None): # (batch, teachers, classes) -> (batch, teachers)
@@ -50,7 +50,7 @@ class TeacherEnsemble(Teachers):
         if self.weighting: return self.weighting(z, y)
         return z.new_tensor(self.weights).expand(z.shape[:2])
 
-    def key(self): return *super().key(), self.weighting and _code(self.weighting)
+    def key(self): return *super().key(), self.weighting and code_hash(self.weighting)
 
     def logits(self,
         task,               # a task, or what `load_task` takes
@@ -76,7 +76,7 @@ def _member_logits(ensemble, task, split, max_length): # one array (examples, cl
     def logits(teacher):
         check_teacher(teacher, task, max_length)
         return np.asarray(teacher_logits(teacher, task, split, max_length=max_length))
-    return list(map(logits, _members(ensemble, task)))   # keeps one model at a time
+    return list(map(logits, load_members(ensemble, task)))   # keeps one model at a time
 
 def _check_weights(weights, n):
     if isinstance(weights, str):

@@ -18,7 +18,8 @@ from .artifact import is_artifact, read_manifest, save_compressed
 from .data import Task, load_task, load_transfer
 from .demo import demo_config, demo_tokenizer
 from .checks import DEMO_MODELS, check_transfer, find_transfer
-from .files import HKDError, RunConflict, atomic_write, data_dir, find_model, located, run_lock
+from .files import (HKDError, OutputDir, RunConflict, atomic_write, data_dir, find_model, located, run_lock,
+                       text_sha256)
 from .kd_losses import check_loss_args
 from .models import (_load_config, content_hash, modality_of, model_from_config, pick_layers,
                         resize_positions, restore_vocab, save_model, student_from_teacher, trim_vocab,
@@ -26,7 +27,7 @@ from .models import (_load_config, content_hash, modality_of, model_from_config,
 from .multiagent import TeacherEnsemble
 from .prune import importance, prune, prune_and_recover, remove_heads, remove_neurons
 from .qlora import qlora
-from .progress import duration, heartbeat
+from .progress import duration, heartbeat, progress_bar
 from .recipe import (Artifact, Distill, Prune, Qlora, Recipe, RUN_FORMAT, Taught, Training, Trim, as_begun,
                         check_checkpoints, check_folder, checkpoints, folder, history, is_finished, kind, method,
                         plan, read_run, stamp, teachers, to_dict, trains, varies, _without_seeds)
@@ -34,8 +35,10 @@ from .stats import mcnemar
 from .records import Record, combine, load_results, record, save_results
 from .measure import grade, latency, load_any, measure, measured_row
 from .report import rarer_warning, to_markdown, tradeoff, warning
-from .training import (_Folder, _bar, _check_trackers, _hash, _is_main, _load, _schedule, _wait, check_image_size,
-                          default_epochs, distill, finetune, predict_logits, training_arguments, with_labels)
+from .resume import is_main, wait_for_all
+from .teachers import as_model, predict_logits, with_labels
+from .training import (check_image_size, check_trackers, default_epochs, default_schedule, distill, finetune,
+                          training_arguments)
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 # %% ../nbs/05h_pipeline.ipynb #ea22fc78
@@ -98,7 +101,7 @@ def _training(s, seed, n):
     "A stage's fields as `TrainingArguments` has them, of n examples"
     args = dict(per_device_train_batch_size=s.batch_size, seed=seed)
     if s.lr is not None: args['learning_rate'] = s.lr
-    if s.steps is s.epochs is None: return {**_schedule(n, s.batch_size, **_floor(s)), **args, **s.more}
+    if s.steps is s.epochs is None: return {**default_schedule(n, s.batch_size, **_floor(s)), **args, **s.more}
     args |= s.more
     if s.steps is None: return dict(num_train_epochs=s.epochs, **args)
     every = s.steps//next(k for k in (3,2,1) if s.steps%k==0)
@@ -113,8 +116,8 @@ def _heard(w): return dict(teacher=w.teacher, **{k:getattr(w.stage, k) for k in 
 
 def _kept(w, model, make, *what):
     "A stage that doesn't train: its model saved, or found as it was saved"
-    f = _Folder(w.out, _hash(1, content_hash(model), w.task.name, w.own_seed, *what))
-    if f.finished: return
+    f = OutputDir(w.out, text_sha256(1, content_hash(model), w.task.name, w.own_seed, *what)[:24])
+    if f.state=='done': return
     start = time.time()
     new = make(model)
     took = time.time()-start
@@ -128,7 +131,7 @@ def _start(w):
     "A stage's model, at the stage's image size"
     model,size = w.model, w.stage.image_size
     if not isinstance(model, (str, Path)): return resize_positions(model, size) if size else model
-    return _load(model, w.task, reset_head=True, seed=w.own_seed, image_size=size)
+    return as_model(model, w.task, reset_head=True, seed=w.own_seed, image_size=size)
 
 def _finetune(w): finetune(_start(w), w.task, **_common(w))
 
@@ -143,7 +146,7 @@ def _qlora(w):
 
 def _trim(w):
     s = w.stage
-    model = _load(w.model, w.task, reset_head=True, seed=w.own_seed)
+    model = as_model(w.model, w.task, reset_head=True, seed=w.own_seed)
     def cut(m):
         if s.image_size: m = resize_positions(m, s.image_size)
         if s.layers is not None: m = student_from_teacher(m, s.layers)
@@ -164,8 +167,8 @@ def _prune(w):
     else: distill(model, task=w.task, **_heard(w), **_common(w))
 
 def _artifact(w): # its key stands in the manifest
-    model = _load(w.model, w.task, reset_head=True, seed=w.seed)
-    key = _hash(1, content_hash(model), w.stage.embeddings)
+    model = as_model(w.model, w.task, reset_head=True, seed=w.seed)
+    key = text_sha256(1, content_hash(model), w.stage.embeddings)[:24]
     if is_artifact(w.out):
         if read_manifest(w.out)['info'].get('key')==key: return
         raise RunConflict(f"{w.out} holds another artifact; choose another name for the run, or remove it")
@@ -336,7 +339,7 @@ def _seed_rows(recipe, task, runs, seed, notes):
     size_of = lambda j: measure(j.where, engine=j.engine, memory=_with_memory(recipe, j), **own)
     sizes = {name:size_of(j) for name,(j,_) in heartbeat.counted(models.items(), 'measuring size: model')}
     for split in _splits(task):
-        for name,(j,model) in _bar(list(models.items()), f'measuring seed {seed}, {split}'):
+        for name,(j,model) in progress_bar(list(models.items()), f'measuring seed {seed}, {split}'):
             got,right[name,split] = _quality(model, task, split, _max_length(recipe, j.stage))
             rows.append(({**sizes[name], **speeds[name], **got}, name, method(recipe, j.stage) if j.stage else 'teacher', _row_seed(recipe, j), _source(recipe, j.stage) if j.stage else None))
     return _with_teachers(recipe, rows), right
@@ -401,10 +404,10 @@ def _rarer(recipe, task, runs):
     for trim in (s for s in recipe.stages if isinstance(s, Trim) and s.vocab):
         student = _trimmed_student(recipe, trim)
         if student is None: continue
-        source = _load(Work(recipe, trim, task, seed, runs).model, task, reset_head=True, seed=0)
+        source = as_model(Work(recipe, trim, task, seed, runs).model, task, reset_head=True, seed=0)
         texts,rare = task.splits[split], _with_rarer_words(task, split, source)
         if all(texts[c][:]==rare[c][:] for c in task.columns): continue
-        model = _load(runs/folder(student, seed if varies(recipe, student) else 0), task)
+        model = as_model(runs/folder(student, seed if varies(recipe, student) else 0), task)
         def graded(m, ds):
             swapped = replace(task, splits=task.splits | {split:ds})
             quality,right = _quality(m, swapped, split, student.max_length)
@@ -490,8 +493,8 @@ def run(
     if is_finished(recipe, where): return load_results(where/'results.json')
     read,task = _read(recipe), load_task(recipe.task, **recipe.data)   # in this order: what changes from now on is noticed
     check_recipe(recipe, task)
-    _check_trackers(report_to)
-    if not _is_main(): return _follow(replace(recipe, seeds=sorted({*recipe.seeds, *read_run(where).get('seeds', [])})), task, where)
+    check_trackers(report_to)
+    if not is_main(): return _follow(replace(recipe, seeds=sorted({*recipe.seeds, *read_run(where).get('seeds', [])})), task, where)
     with run_lock(where):
         earlier = sorted(set(read_run(where).get('seeds', []))-set(recipe.seeds))
         recipe = replace(recipe, seeds=sorted([*recipe.seeds, *earlier]))
@@ -510,8 +513,8 @@ def _do(w):
     "Run a stage: on all processes if it trains, else on the main one"
     s = w.stage
     if trains(s): return RUN[kind(s)](w)
-    if _is_main(): RUN[kind(s)](w)
-    _wait()
+    if is_main(): RUN[kind(s)](w)
+    wait_for_all()
 
 def _follow(recipe, task, where):
     "What the other processes do"

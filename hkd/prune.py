@@ -16,11 +16,12 @@ from torch import nn
 from torch.nn import functional as F
 from .files import HKDError
 from .data import Collator, Task, load_task, prepare
-from .kd_losses import check_loss_args
+from .kd_losses import KD
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
 from .models import class_for, copy_model, encoder_config, encoder_layers, in_backbone, layer_linears
 from .models import processor_of
-from .training import DEFAULTS, Trained, _device, _extra, _length, _load, _to, _train, evaluate
+from .teachers import as_model, device_of, to_device, token_limit
+from .training import DEFAULTS, Trained, evaluate, fit
 from transformers import TrainerCallback
 
 # %% ../nbs/05_prune.ipynb #bf5a1252
@@ -211,14 +212,14 @@ def prune_and_recover(
 )->Trained:
     "Prune a model and fine-tune it"
     task, schedule = load_task(task), _schedule(schedule, amount, scope, pattern)
-    check_loss_args(loss, alpha, T, regression=task.is_regression)
-    kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
+    kd = KD(loss, alpha, T, transfer=transfer, transfer_most=transfer_most)
+    kd.check(task.is_regression)
     seed = training_args.get('seed', DEFAULTS['seed'])
-    model = copy_model(_load(model, task, reset_head=True, seed=seed))
+    model = copy_model(as_model(model, task, reset_head=True, seed=seed))
     if schedule is None: prune(model, amount, scope, pattern)
     else: _float_layers(model)   # raises for a quantized model
-    extra, callbacks = _extra(transfer, transfer_most, task), [schedule] if schedule else []
-    return _train(model, task, teacher, kd, extra, views, max_length, output_dir, training_args, callbacks)
+    callbacks = [schedule] if schedule else []
+    return fit(model, task, teacher, kd, views, max_length, output_dir, training_args, callbacks)
 
 def _schedule(schedule, amount, scope, pattern):
     if schedule is None: return None
@@ -252,14 +253,14 @@ def _l1(parts, heads):
 
 # %% ../nbs/05_prune.ipynb #19ffcfdf
 def _batches(model, task, n, batch_size, max_length, seed):
-    ds = prepare(task, 'train', processor_of(model), _length(model, task, max_length))
+    ds = prepare(task, 'train', processor_of(model), token_limit(model, task, max_length))
     rows = np.random.default_rng(seed).permutation(len(ds))[:n*batch_size]
     collate = Collator(processor_of(model), task.is_regression)
     for batch in np.array_split(rows, -(-len(rows)//batch_size)): yield collate([ds[int(i)] for i in batch])
 
 def _taylor(model, task, parts, heads, batches):
     "The gradients of gates at 1 on each head and neuron"
-    device, was_training = _device(model), model.training
+    device, was_training = device_of(model), model.training
     sizes = [n for *_, up, _ in parts for n in (heads, up.out_features)]
     gates = [torch.ones(n, device=device, requires_grad=True) for n in sizes]
     def gated(gate): return lambda m, x: (x[0]*gate.repeat_interleave(m.in_features//len(gate)).to(x[0]),)
@@ -269,7 +270,7 @@ def _taylor(model, task, parts, heads, batches):
     model.eval()
     try:
         for batch in batches:
-            batch = _to(batch, device)
+            batch = to_device(batch, device)
             y = batch.pop('labels')
             z = model(**batch).logits.float()
             loss = F.mse_loss(z[:, 0], y.float()) if task.is_regression else F.cross_entropy(z, y)
@@ -313,7 +314,7 @@ def _keep_indices(scores, fraction, what, shape): # -> (layers, kept), in their 
 
 def _rebuilt(model, cuts, **changes):
     "The model of a changed config, with the rows (dim 0) and columns (dim 1) that are kept"
-    config, state, device = copy.deepcopy(model.config), dict(model.state_dict()), _device(model)
+    config, state, device = copy.deepcopy(model.config), dict(model.state_dict()), device_of(model)
     for field, value in changes.items(): setattr(config, field, value)
     names = {layer: name for name, layer in model.named_modules()}
     masks = {name: layer.weight_mask for name, layer in masked_layers(model).items()}

@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from fastcore.basics import listify
 from .files import HKDError
 from .data import load_task
-from .kd_losses import check_loss_args
+from .kd_losses import KD
 from .masks import attach_mask
 # before bitsandbytes, whose hint about kernels it silences
 from .models import backbone_names, copy_model, in_backbone, set_labels
-from .training import Trained, _extra, _load, _name, _train, default_lr, training_arguments
+from .teachers import as_model, model_name
+from .training import Trained, default_lr, fit, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
@@ -106,7 +107,7 @@ def quantize_nf4(
     names = lora_targets(model)
     layers = [model.get_submodule(name) for name in names]
     if any(isinstance(layer, bnb.nn.Linear4bit) for layer in layers):
-        raise HKDError(_name(model), 'is already in 4 bits', 'quantize the float model')
+        raise HKDError(model_name(model), 'is already in 4 bits', 'quantize the float model')
     new = copy_model(model, {layer: _nf4(layer, double_quant) for layer in layers})
     rest = [k for k, layer in model.named_modules() if isinstance(layer, nn.Linear) and k not in names]
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4',
@@ -168,7 +169,7 @@ def add_lora(
     if not (isinstance(r, int) and r > 0): raise HKDError(f"r={r}", 'the rank must be a whole number above 0')
     if not alpha > 0: raise HKDError(f"alpha={alpha}", 'the scale of the adapter must be above 0')
     if not 0 <= dropout < 1: raise HKDError(f"dropout={dropout}", 'must be 0 or more, and below 1')
-    if hasattr(model, 'peft_config'): raise HKDError(_name(model), 'has an adapter already', 'merge it first')
+    if hasattr(model, 'peft_config'): raise HKDError(model_name(model), 'has an adapter already', 'merge it first')
     config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, modules_to_save=_head(model),
                         target_modules=_choose(lora_targets(model), targets))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -199,7 +200,7 @@ def merge(
 ):         # a float model without peft or bitsandbytes in it
     "A copy with the adapters added to the dequantized weights, within their masks, and the trained head"
     if not hasattr(model, 'peft_config'):
-        raise HKDError(_name(model), 'no adapter to merge', 'add one with add_lora; qlora merges by itself')
+        raise HKDError(model_name(model), 'no adapter to merge', 'add one with add_lora; qlora merges by itself')
     base, new = model.get_base_model(), {}
     for m in base.modules():
         if isinstance(m, LoraLayer): new[m] = _linear(_weight(m.base_layer)+_delta(m).detach(), m.base_layer)
@@ -238,20 +239,19 @@ def qlora(
 )->Trained:                   # with the merged model in float
     "Train adapters on a model in 4 bits, and merge them. Reference: Dettmers et al. 2023, arXiv:2305.14314"
     task = load_task(task)
-    model = set_labels(copy_model(_load(model, task)).eval(), task)
+    model = set_labels(copy_model(as_model(model, task)).eval(), task)
     if getattr(model, 'new_head', False):
-        raise HKDError(_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
-    check_loss_args(loss, alpha, T, regression=task.is_regression)
+        raise HKDError(model_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
+    kd = KD(loss, alpha, T, transfer=transfer, transfer_most=transfer_most)
+    kd.check(task.is_regression)
     if learning_rate is None: learning_rate = 4*default_lr(model)
     args = dict(training_args, learning_rate=learning_rate)
     plan = training_arguments(task, len(task.splits['train']), **args)
     model = model.to(plan.device)
     start = quantize_nf4(model, double_quant) if quantize else model
     adapted = add_lora(start, r, lora_alpha, dropout, targets, plan.seed)
-    kd = None if teacher is None else dict(loss=loss, alpha=alpha, T=T)
-    extra = _extra(transfer, transfer_most, task)
-    return _train(adapted, task, teacher, kd, extra, views, max_length, output_dir, args,
-                  [_Lora(lora_alpha, dropout)], merge)
+    return fit(adapted, task, teacher, kd, views, max_length, output_dir, args,
+               [_Lora(lora_alpha, dropout)], merge)
 
 # %% ../nbs/04_qlora.ipynb #c3078ffe
 def logical_parameters(model)->int:

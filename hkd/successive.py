@@ -12,7 +12,8 @@ from pathlib import Path
 from .files import HKDError, located
 from .data import load_task
 from .models import count_parameters, student_from_teacher
-from .training import DEFAULTS, Teachers, _load, distill
+from .teachers import Teachers, as_model
+from .training import DEFAULTS, distill
 
 # %% ../nbs/02_successive.ipynb #f898afeb
 def _ensemble(models): return Teachers(models) if len(models) > 1 else models[0]
@@ -39,12 +40,12 @@ def distill_chain(
         raise HKDError(f"hears={hears!r}", 'unknown', f"choose {', '.join(HEARS)}, or give a function")
     choose = hears if callable(hears) else HEARS[hears]
     if output_dir is not None: _check_chain_folder(Path(output_dir).expanduser(), n)
-    models, links = [_load(teacher, task)], []
+    models, links = [as_model(teacher, task)], []
     for i, (layers, args) in enumerate(zip(students, per_link(kw, n)), 1):
         folder = None if output_dir is None else Path(output_dir)/str(i)
         try:
             if isinstance(layers, (Integral, list, tuple)): student = _cut(models[-1], layers)
-            else: student = _load(layers, task, reset_head=True, seed=args.get('seed', DEFAULTS['seed']))
+            else: student = as_model(layers, task, reset_head=True, seed=args.get('seed', DEFAULTS['seed']))
             _warn_if_larger(i, student, models[-1])
             links.append(distill(student, choose(models), task, output_dir=folder, **args))
         except ValueError as e: raise located(e, f"link {i}") from None

@@ -108,7 +108,7 @@ def trained(model, task):
 
 def cut(model, task):
     from hkd.models import student_from_teacher
-    from hkd.training import predict_logits
+    from hkd.teachers import predict_logits
     predict_logits(student_from_teacher(model, 1), task, 'select')
 
 def masked(model, task):
@@ -119,7 +119,7 @@ def masked(model, task):
 
 def quantized(model, task):
     from hkd.qlora import quantize_nf4
-    from hkd.training import predict_logits
+    from hkd.teachers import predict_logits
     predict_logits(quantize_nf4(model), task, 'select')
 
 def exported(model, task, folder):
@@ -128,7 +128,7 @@ def exported(model, task, folder):
 
 def packed(model, task, folder):
     from hkd.artifact import compress, load_compressed, save_compressed
-    from hkd.training import predict_logits
+    from hkd.teachers import predict_logits
     ours, back = compress(model), load_compressed(save_compressed(model, folder))
     assert (predict_logits(ours, task, 'select') == predict_logits(back, task, 'select')).all()
 

@@ -96,7 +96,7 @@ def sharpness(r, task, sides=(256, 224, 160, 112)):
     "Side in pixels -> accuracy of the teacher on validation and test together, of images that were shrunk to that side before it saw them"
     from hkd.images import open_image
     from hkd.models import load_model
-    from hkd.training import predict_logits
+    from hkd.teachers import predict_logits
     teacher, rows = load_model(RUNS/r.name/'teacher', task), [row for s in ('validation', 'test') for row in task.splits[s]]
     shrunk = lambda side: [dict(id=i, image=(im := open_image(row['image'])).resize((side, side)).resize(im.size)) for i, row in enumerate(rows)]
     return {side: 100*float((predict_logits(teacher, task, shrunk(side)).argmax(-1) == [row['label'] for row in rows]).mean()) for side in sides}

@@ -71,7 +71,7 @@ def rows(name, method, runs, task, splits, source=None, teachers=None):
 def right(run, task, split):
     "Which examples a model has right"
     import numpy as np
-    from hkd.training import predict_logits
+    from hkd.teachers import predict_logits
     return predict_logits(run.model, task, split).argmax(-1) == np.asarray(task.splits[split]['label'])
 
 def comparison(kd, no_kd, task, split='validation'):
@@ -84,7 +84,7 @@ def comparison(kd, no_kd, task, split='validation'):
 def what_it_adds(task, teacher):
     "How much more than the labels the teacher's answers say on train: the less, the less KD can give"
     import numpy as np
-    from hkd.training import teacher_logits
+    from hkd.teachers import teacher_logits
     out = {}
     for split in ('train', 'select'):
         z, y = np.asarray(teacher_logits(teacher.model, task, split), dtype=np.float64), np.asarray(task.splits[split]['label'])

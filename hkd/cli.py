@@ -156,7 +156,7 @@ def _size(model): return sum(p.numel()*p.element_size() for p in model.parameter
 def _start(name, task, seed, image_size=None):
     "A model to train, as the functions take it: a name, or a loaded model"
     if name in checks.DEMO_MODELS and not Path(name).exists():
-        from hkd.pipeline import demo_start
+        from hkd.stages import demo_start
         return demo_start(name, task, seed, image_size)
     return name
 
@@ -184,7 +184,8 @@ def _sizes(recipe, image_size):
 
 def _check_recipe(recipe, runs):
     "What can be refused before PyTorch is imported"
-    from hkd.recipe import Taught, check_checkpoints, check_folder
+    from hkd.jobs import check_checkpoints, check_folder
+    from hkd.recipe import Taught
     check_folder(recipe, runs/recipe.name)
     if recipe.task not in checks.DEMO_TASKS: _check_task(recipe.task, recipe.data.get('metric'))
     check_checkpoints(recipe, lambda n: _check_start(n, recipe.task))
@@ -204,15 +205,20 @@ def _layers(text):
     return ids if ',' in text else ids[0]
 
 def _plan(recipe, runs, steps=None):
-    "A recipe's stages as a table, with what is there already"
-    from hkd.recipe import as_begun, check_folder, folder, kind, method, plan, teachers
-    check_folder(recipe, runs/recipe.name)
-    recipe,steps = as_begun(recipe, runs/recipe.name), steps or {}
-    state = lambda f: 'done' if (f/'metrics.json').is_file() or (f/'manifest.json').is_file() else 'begun' if f.with_name(f'{f.name}.partial').is_dir() else 'to do'
-    row = lambda s, k: dict(stage=folder(s, k), kind=kind(s), model=s.model,
-                            teacher=', '.join(teachers(s)) or None, method=method(recipe, s),
-                            work=_work(s, steps.get(s.name)), state=state(runs/recipe.name/folder(s, k)))
-    return [row(s, k) for s,k in plan(recipe)]
+    "A recipe's jobs as a table, with what is there already"
+    from hkd.jobs import as_begun, check_folder, plan
+    from hkd.recipe import teachers
+    folder,steps = runs/recipe.name, steps or {}
+    check_folder(recipe, folder)
+    return [dict(stage=job.dir.name, kind=job.kind, model=job.stage.model,
+                 teacher=', '.join(teachers(job.stage)) or None, method=job.method,
+                 work=_work(job.stage, steps.get(job.name)), state=_state(job.dir))
+            for job in plan(as_begun(recipe, folder), folder)]
+
+def _state(folder):
+    "How far a stage is, by its folder"
+    if (folder/'metrics.json').is_file() or (folder/'manifest.json').is_file(): return 'done'
+    return 'begun' if folder.with_name(f'{folder.name}.partial').is_dir() else 'to do'
 
 def _work(s, steps=None):
     "How long a stage trains, or what it cuts"
@@ -258,7 +264,7 @@ def run_command(
 
 def _dry(recipes, runs, as_json):
     for r in recipes: _check_recipe(r, runs)
-    from hkd.pipeline import check_recipe, planned_steps
+    from hkd.stages import check_recipe, planned_steps
     rows,notes = [], []
     for r in recipes:
         task = _load(r)
@@ -273,7 +279,7 @@ def _load(recipe):
 
 def _run_one(recipe, runs, quiet, tracker=None):
     "A run's record; one that is finished is read without loading PyTorch"
-    from hkd.recipe import check_folder, is_finished
+    from hkd.jobs import check_folder, is_finished
     folder = runs/recipe.name
     check_folder(recipe, folder)
     if is_finished(recipe, folder):
@@ -360,12 +366,9 @@ def recipes_command(
     as_json:Json=False,
 ):
     "List the recipes, or print one to start your own from."
-    from hkd.recipe import RECIPES, TOGETHER, find_recipes, to_dict, to_toml
-    if name:
-        found = find_recipes(name)
-        if as_json: return print(json.dumps(dict(recipes=[to_dict(r) for r in found]), ensure_ascii=False))
-        if len(found)>1: raise HKDError(f"{name} is {len(found)} recipes: print one of {', '.join(r.name for r in found)}")
-        return print(to_toml(found[0]), end='')
+    from hkd.recipe import RECIPES, TOGETHER, find_recipes, recipe_text, to_dict
+    if name and not as_json: return print(recipe_text(name), end='')
+    if name: return print(json.dumps(dict(recipes=list(map(to_dict, find_recipes(name)))), ensure_ascii=False))
     rows = [dict(recipe=n, task=r.task, stages=' '.join(s.name for s in r.stages), about=r.about) for n,r in RECIPES.items()]
     _show(rows+[dict(recipe=n, task=None, stages=None, about=', '.join(names)) for n,names in TOGETHER.items()], as_json)
 

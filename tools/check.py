@@ -50,16 +50,16 @@ MAY_IMPORT = {
     'measure':      'files checks progress data models teachers training qlora artifact stats records',
     'report':       'files stats records',
     'recipe':       'files',
-    'pipeline':     'files checks progress data demo models kd_losses masks teachers resume training '
-                    'successive multiagent qlora prune '
-                    'artifact stats records measure report recipe',
-    'hub':          'files checks manifest models stats records measure report recipe',
+    'jobs':         'files recipe',
+    'stages':       'files checks data demo models kd_losses teachers training multiagent qlora prune artifact recipe jobs',
+    'pipeline':     'files checks progress data models teachers resume training stats records measure report recipe jobs stages',
+    'hub':          'files checks manifest models stats records measure report recipe jobs',
     'explore':      'files data teachers training records measure report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
     'cli':          'files checks progress recipe',  # at the top of the module; inside functions it may import any
 }
-STDLIB_ONLY = {'recipe'}
+STDLIB_ONLY = {'recipe', 'jobs'}
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
 LEAVES = {'masks', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'tables'}  # they import leaves only: earlier notebooks may import them
 
@@ -221,7 +221,7 @@ def recipes_fit():
     sys.path.insert(0, str(ROOT/'tools'))
     import ladders
     from hkd.recipe import changed, read_recipe
-    for f in sorted((ROOT/'recipes').glob('*.toml')): read_recipe(f)
+    for f in sorted([*(ROOT/'recipes').glob('*.toml'), *(LIB/'recipes').glob('*.toml')]): read_recipe(f)
     for what,of,stage,settings in (t for trials in ladders.TRIED.values() for t in trials):
         if stage not in ladders.only(changed(ladders.recipe(of), *settings), stage): raise Failed(f'tools/ladders.py, {what!r}: {of} has no stage {stage}')
 
@@ -262,7 +262,7 @@ def imports_run_one_way():
         for o,l in own(imports(tree)):
             if o not in order[:i] and o not in LEAVES: bad.append(f'{rel(f)}:{l}: {o} is not exported by an earlier notebook')
         if m in STDLIB_ONLY: bad += [f'{rel(f)}:{l}: {m} imports the standard library only, not {o}' for o,l in imports(tree)
-                                      if o.split('.')[0] not in sys.stdlib_module_names and o!='hkd.files']
+                                      if o.split('.')[0] not in sys.stdlib_module_names and o not in ('hkd.files', 'hkd.recipe')]
     if bad: raise Failed('\n'.join(bad))
 
 HEAVY = {'torch','transformers','datasets','numpy','pandas','matplotlib','huggingface_hub'}
@@ -422,6 +422,8 @@ def package():
         (tmp/'empty').mkdir()
         sh(PY, '-c', script, cwd=tmp/'empty', env=env)
         sh(tmp/'apart'/'bin'/'hkd', '--help', cwd=tmp/'empty', env=env)
+        shown = sh(tmp/'apart'/'bin'/'hkd', 'recipes', 'bert', cwd=tmp/'empty', env=env)
+        if '[[stage]]' not in shown or not (tmp/'apart'/'hkd'/'card.md').is_file(): raise Failed('the wheel lacks recipes or the card')
         if left := list((tmp/'empty').iterdir()): raise Failed(f'importing wrote {left}')
         return f'{len(mods)} modules'
 

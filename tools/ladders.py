@@ -30,42 +30,42 @@ def recipe(name):
 
 def only(r, name):
     "A recipe cut down to one stage and what it needs"
-    from hkd.recipe import _named
+    from hkd.recipe import inputs
     needs, todo = set(), [name]
     while todo:
-        if (n := todo.pop()) in r: needs.add(n); todo += _named(r[n])
+        if (n := todo.pop()) in r: needs.add(n); todo += inputs(r[n])
     return replace(r, stages=[s for s in r.stages if s.name in needs])
 
 def take_over(r, base, where):
     "Stages that a trial doesn't touch are those of the ladder"
-    from hkd.recipe import folder
     for s in r.stages:
-        done, to = RUNS/base.name/folder(s, 0), where/folder(s, 0)
+        done, to = RUNS/base.name/s.name, where/s.name
         if done.is_dir() and not to.exists() and only(r, s.name).stages == only(base, s.name).stages: shutil.copytree(done, to)
 
 def tried(name):
     "Accuracy and loss on select of each trial; validation and test are not looked at"
-    from hkd.pipeline import _train
+    from hkd.pipeline import run_jobs
     from hkd.data import load_task
-    from hkd.recipe import changed, folder
+    from hkd.jobs import plan
+    from hkd.recipe import changed
     task, out = load_task(recipe(name).task, **recipe(name).data), []
     for i, (what, of, stage, settings) in enumerate(TRIED[name]):
         base = recipe(of)
         r = replace(only(changed(base, *settings), stage), name=f'{LADDERS[name]}-try', seeds=[0])
         where = RUNS/r.name/str(i)
         take_over(r, base, where)
-        _train(r, task, where, print)
-        m = json.loads((where/folder(r[stage], 0)/'metrics.json').read_text())
+        run_jobs(plan(r, where), task, print)
+        m = json.loads((where/stage/'metrics.json').read_text())
         out.append(dict(what=what, stage=stage, settings=list(settings), steps=m['steps'], seconds=m['seconds'], select=m['metrics']['select']))
     return out
 
 def on_select(r):
     "Accuracy on select of each trained stage, seed by seed"
-    from hkd.recipe import folder, plan
+    from hkd.jobs import plan
     out = {}
-    for s, seed in plan(r):
-        f = RUNS/r.name/folder(s, seed)/'metrics.json'
-        if f.is_file() and (m := json.loads(f.read_text())['metrics']): out.setdefault(s.name, []).append(m['select']['accuracy'])
+    for job in plan(r, RUNS/r.name):
+        f = job.dir/'metrics.json'
+        if f.is_file() and (m := json.loads(f.read_text())['metrics']): out.setdefault(job.name, []).append(m['select']['accuracy'])
     return out
 
 def together(r, task, names):
@@ -83,13 +83,14 @@ def together(r, task, names):
 
 def answers(r, task):
     "split -> row -> the class of each example as a digit, for the first seed; and the true ones"
-    from hkd.pipeline import _judged, _max_length, _splits
+    from hkd.jobs import plan
+    from hkd.pipeline import eval_splits, judged
     from hkd.measure import load_any
     from hkd.training import predict_logits
-    out = {s: dict(label=''.join(map(str, task.splits[s]['label']))) for s in _splits(task)}
-    for j in _judged(r, RUNS/r.name, r.seeds[0]):
-        model = load_any(j.where, j.engine, task)
-        for s, said in out.items(): said[j.name] = ''.join(map(str, predict_logits(model, task, s, max_length=_max_length(r, j.stage)).argmax(-1)))
+    out = {s: dict(label=''.join(map(str, task.splits[s]['label']))) for s in eval_splits(task)}
+    for row in judged(plan(r, RUNS/r.name), r.seeds[0]):
+        model = load_any(row.job.dir, row.engine, task)
+        for s, said in out.items(): said[row.name] = ''.join(map(str, predict_logits(model, task, s, max_length=row.job.max_length).argmax(-1)))
     return out
 
 def sharpness(r, task, sides=(256, 224, 160, 112)):

@@ -46,7 +46,7 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**20 if 
 def measure(source):
     "Seconds of each stage and megabytes beyond the imports, as JSON; runs in a process of its own"
     from hkd.data import load_task, prepare
-    from hkd.pipeline import demo_model
+    from hkd.stages import demo_model
     from hkd.training import finetune, predict
     before, seconds = peak(), {}
     def timed(stage, f):

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, ViTConfig
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
-from hkd.artifact import OnnxModel, export_onnx, load_compressed, save_compressed
+from hkd.export import OnnxModel, export_onnx
+from hkd.artifact import load_compressed, save_compressed
 from hkd.data import demo_task, load_task
 from hkd.demo import demo_tokenizer
 from hkd.models import load_model, model_from_config

@@ -8,7 +8,7 @@ from unittest.mock import patch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from hkd import training
 from hkd.teachers import predict_logits
-from hkd.models import copy_model
+from hkd.architecture import copy_model
 import numpy as np
 from training import BF16, models_and_task
 

@@ -149,7 +149,7 @@ def main(words):
     share the work; with `record` the record of what is done"""
     sizes = [n for n in (200, 600, 3000, 60_000) if str(n) in words] or [200, 600, 3000, 60_000]
     names = [d for d in SIZES if d in words] or list(SIZES)
-    from hkd.models import write_whole
+    from hkd.files import atomic_write
     from hkd.records import record
     warnings.simplefilter('ignore')
     WORK.mkdir(parents=True, exist_ok=True)
@@ -157,6 +157,6 @@ def main(words):
     made = {k: record([], 'python benchmarks/tables.py').data[k] for k in ('command', 'commit', 'dirty', 'versions', 'hardware')}   # of the code as it starts
     rows = done() if words else train_all(sizes, names)
     config = dict(model=MODEL, layers=LAYERS, max_length=MAX_LENGTH, grid=GRID, large_grid=LARGE_GRID, before=BEFORE, emotions=EMOTIONS)
-    write_whole(OUT, json.dumps(made | dict(config=config, seconds=sum(r['seconds'] for r in rows), tables=summary(rows), runs=rows), indent=1)+'\n')
+    atomic_write(OUT, json.dumps(made | dict(config=config, seconds=sum(r['seconds'] for r in rows), tables=summary(rows), runs=rows), indent=1)+'\n')
 
 if __name__ == '__main__': main(sys.argv[1:])

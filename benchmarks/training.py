@@ -19,7 +19,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from hkd import teachers, trainer, training   # first: it silences what others say on import
 from hkd.data import load_task, prepare
-from hkd.models import copy_model, load_model, student_from_teacher
+from hkd.architecture import copy_model
+from hkd.models import load_model, student_from_teacher
 import datasets, torch
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook

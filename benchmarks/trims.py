@@ -29,7 +29,7 @@ def trained(task):
 def compared(student, task, texts):
     "A line a way of trimming: tokens kept, the share of reviews that get the same answer, accuracy on validation"
     import numpy as np
-    from hkd.models import trim_vocab
+    from hkd.vocab import trim_vocab
     from hkd.teachers import predict_logits
     from hkd.training import predict
     reviews, y = film_reviews(), np.asarray(task.splits['validation']['label'])
@@ -47,7 +47,7 @@ def compared(student, task, texts):
 
 def main():
     from hkd.data import load_task
-    from hkd.models import write_whole
+    from hkd.files import atomic_write
     from hkd.records import record
     warnings.simplefilter('ignore')
     start = time.time()
@@ -57,6 +57,6 @@ def main():
     texts = [text for text, _ in rows_of('sst2', 'train')]
     lines = list(compared(student.model, task, [task.splits['train']['text'][:600], texts]))
     config = dict(model=MODEL, layers=LAYERS, steps=student.steps, reviews=REVIEWS)
-    write_whole(OUT, json.dumps(made | dict(config=config, seconds=time.time()-start, lines=lines), indent=1)+'\n')
+    atomic_write(OUT, json.dumps(made | dict(config=config, seconds=time.time()-start, lines=lines), indent=1)+'\n')
 
 if __name__ == '__main__': main()

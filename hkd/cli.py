@@ -401,7 +401,7 @@ def _verdict(task, split, alone, taught, **kw):
     "Which of two students is better, in one sentence; and McNemar's p"
     import numpy as np
     from hkd.stats import mcnemar
-    from hkd.training import predict_logits
+    from hkd.teachers import predict_logits
     y = np.asarray(task.split(split)['label'])
     a,b = (predict_logits(m, task, split, **kw).argmax(-1)==y for m in (alone, taught))
     test,diff = mcnemar(a, b), 100*(b.mean()-a.mean())
@@ -602,7 +602,7 @@ def _light(model, items, columns):
 def _predicted(model, engine, items, columns):
     "Inputs and predictions by way of PyTorch"
     from hkd import training
-    from hkd.models import modality_of
+    from hkd.architecture import modality_of
     from hkd.measure import load_any
     model = load_any(model, engine)
     inputs = _inputs(items, modality_of(model.config), columns)
@@ -645,7 +645,7 @@ def export_command(
     "Write a model or artifact in another format, checked against PyTorch."
     checks.check_model(model)
     files.check_folder_name(output or f'{model.rstrip("/")}-onnx', 'write to')
-    from hkd.artifact import export_onnx
+    from hkd.export import export_onnx
     done = export_onnx(model, output or Path(f'{model.rstrip("/")}-onnx'))
     _show([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'largest change of a logit':f"{f['largest']:.1g}", 'typical logit':f"{f['size']:.2g}", 'same answers, %':100*f['agree']} for f in done.values()], as_json)
 

@@ -18,7 +18,8 @@ from .manifest import is_artifact, read_manifest
 from .checks import KNOWN, METRIC_NAMES, check_online, check_repo, find_record
 from .files import HKDError, atomic_write, find_model, only_local
 from .jobs import plan, recorded
-from .models import content_hash, modality_of, _load_config
+from .models import content_hash, load_config
+from .architecture import modality_of
 from .recipe import kind, teachers, trains
 from .stats import wilson
 from .records import load_results, portable
@@ -174,7 +175,7 @@ def model_card(
     base = origins(job) if job else []
     terms,known = _licences(base)
     config = str(folder)
-    modality = read_manifest(folder)['modality'] if artifact else modality_of(_load_config(config, config))
+    modality = read_manifest(folder)['modality'] if artifact else modality_of(load_config(config, config))
     row,library = rows[0], 'hkd' if artifact else 'transformers'
     title = repo.split('/')[-1]
     head = _head(title, rows, seed, modality, licence or known, base, library)

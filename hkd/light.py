@@ -6,11 +6,11 @@
 __all__ = ['answers', 'light_settings', 'onnx_folder', 'LightModel', 'load_light']
 
 # %% ../nbs/00i_light.ipynb #04b00004
-import hashlib, json, os, re
+import os, re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
-from .files import HKDError
+from .files import HKDError, read_json, text_sha256
 from . import __version__
 from .images import open_image, pixel_settings, pixels
 from .manifest import check_files, find_artifact
@@ -22,14 +22,13 @@ def answers(
     problem_type=None, # of the model's config
 )->list:               # a dict each: `label` and `probability`, or `value` where there is one output
     "Logits as predictions"
-    if problem_type=='multi_label_classification':
-        raise HKDError("the head gives several labels at once, which hkd does not support; "
-                         "take a model with one label")
+    if problem_type == 'multi_label_classification':
+        raise HKDError("the head gives several labels at once", fix="take a model with one label")
     z = np.asarray(logits, dtype=np.float32)
-    if problem_type=='regression' or z.shape[-1]==1: return [dict(value=float(v)) for v in z[:,0]]
+    if problem_type == 'regression' or z.shape[-1] == 1: return [dict(value=float(v)) for v in z[:, 0]]
     e = np.exp(z - z.max(-1, keepdims=True))
     p = e/e.sum(-1, keepdims=True)
-    return [dict(label=labels[i], probability=float(q[i])) for q,i in zip(p, p.argmax(-1))]
+    return [dict(label=labels[i], probability=float(row[i])) for row, i in zip(p, p.argmax(-1))]
 
 # %% ../nbs/00i_light.ipynb #06ec959a
 def _text_settings(tokenizer, max_length):
@@ -45,30 +44,29 @@ def _tokenizer(settings):
     return tok
 
 def _token_ids(tok, texts):
-    "What the network reads of texts, or of pairs of texts"
+    "The network's inputs for texts, or for pairs of texts"
     rows = tok.encode_batch(texts)
     found = dict(input_ids=[r.ids for r in rows], attention_mask=[r.attention_mask for r in rows],
                  token_type_ids=[r.type_ids for r in rows])
-    return {k:np.array(v, dtype=np.int64) for k,v in found.items()}
+    return {k: np.array(v, dtype=np.int64) for k, v in found.items()}
 
 # %% ../nbs/00i_light.ipynb #79221c67
-_TEXTS = ['a fine film', 'Z', '', 'word '*1000, "It's 3.5 \u20ac, na\u00efve \u4f60\u597d \U0001f600\t[SEP] <s> [MASK]", '\u0130stanbul']
-
-def _pairs(limit):
-    "Pairs of which one must be cut, by little: tokenizers keeps every way to cut both"
-    long = 'word '*(limit+20)
-    return [('a fine film', 'dull'), (long, long), ('', 'x')]
+_TEXTS = ['a fine film', 'Z', '', 'word '*1000, 'It\'s 3.5 \u20ac, na\u00efve \u4f60\u597d \U0001f600\t[SEP] <s> [MASK]',
+          '\u0130stanbul']
 
 def _same_texts(tokenizer, max_length, settings):
     "Are texts split as transformers splits them, token for token?"
-    tok = _tokenizer(settings)
-    cut = dict(padding=True, truncation=True, max_length=max_length, return_tensors='np')
-    pairs = _pairs(min(max_length or tokenizer.model_max_length, 512))
+    # of pairs, one must be cut by little: tokenizers keeps every way to cut both
+    long = 'word '*(min(max_length or tokenizer.model_max_length, 512) + 20)
+    pairs = [('a fine film', 'dull'), (long, long), ('', 'x')]
+    tok, cut = _tokenizer(settings), dict(padding=True, truncation=True, max_length=max_length, return_tensors='np')
     for texts in ([_TEXTS], [_TEXTS[:1]], list(map(list, zip(*pairs)))):
-        ours = _token_ids(tok, texts[0] if len(texts)==1 else list(zip(*texts)))
-        theirs = tokenizer(*texts, **cut)
+        ours, theirs = _token_ids(tok, _rows(texts)), tokenizer(*texts, **cut)
         if any(not np.array_equal(ours[k], theirs[k]) for k in ours if k in theirs): return False
     return True
+
+def _rows(columns): # of one or two columns of texts: texts, or pairs
+    return list(columns[0]) if len(columns) == 1 else list(zip(*columns))
 
 def _same_images(processor, settings):
     "Are images prepared as transformers prepares them, bit for bit?"
@@ -102,11 +100,11 @@ def _version(package):
     except PackageNotFoundError: return ''
 
 def onnx_folder(
-    said:dict, # an artifact's manifest
-)->Path:       # where its ONNX file and light.json are, or will be
+    manifest:dict, # of an artifact
+)->Path:           # where its ONNX file and light.json are, or will be
     "The cache folder of an artifact's ONNX file"
-    made_by = [_version(p) for p in ('torch','transformers','onnxruntime')]
-    key = hashlib.sha256('\0'.join([said['sha256'], __version__, *made_by]).encode()).hexdigest()[:24]
+    made_by = [_version(p) for p in ('torch', 'transformers', 'onnxruntime')]
+    key = text_sha256(manifest['sha256'], __version__, *made_by)[:24]
     return Path(os.environ.get('HKD_CACHE') or Path.home()/'.cache'/'hkd').expanduser()/'onnx'/key
 
 # %% ../nbs/00i_light.ipynb #0222c6a3
@@ -120,43 +118,39 @@ def _session(file):
 def _listed(x): return list(x) if isinstance(x, (list, tuple)) else [x]
 
 class LightModel:
-    "An artifact's ONNX file, with what it takes to predict"
+    "An artifact's ONNX file, with all that a prediction needs"
     def __init__(self,
         file,          # the ONNX file
         settings:dict, # from `light_settings`
     ):
-        self.settings,self.session = settings, _session(file)
+        self.settings, self.session, self.modality = settings, _session(file), settings['modality']
         self.names = [i.name for i in self.session.get_inputs()]
-        self.modality = self.settings['modality']
-        self.tokenizer = _tokenizer(self.settings) if self.modality=='text' else None
+        self.tokenizer = _tokenizer(settings) if self.modality == 'text' else None
 
     def inputs(self, items):
-        "What the network reads of some texts, pairs of texts, or images"
-        if self.modality=='image':
+        "The network's inputs for some texts, pairs of texts, or images"
+        if self.modality == 'image':
             return dict(pixel_values=pixels([open_image(x) for x in items], self.settings['pixels']))
-        columns = list(zip(*map(_listed, items)))
-        return _token_ids(self.tokenizer, list(columns[0]) if len(columns)==1 else list(zip(*columns)))
+        return _token_ids(self.tokenizer, _rows(list(zip(*map(_listed, items)))))
 
     def predict(self,
         items:list,        # texts, pairs of texts, or images (paths, bytes or PIL)
         batch_size:int=64, # at a time
     )->list:               # as from `hkd.training.predict`
-        "What the artifact makes of new inputs"
+        "The artifact's predictions for new inputs"
         out = []
-        for b in range(0, len(items), batch_size):
-            x = self.inputs(items[b:b+batch_size])
-            out.append(self.session.run(None, {k:x[k] for k in self.names})[0])
+        for i in range(0, len(items), batch_size):
+            x = self.inputs(items[i:i+batch_size])
+            out.append(self.session.run(None, {k: x[k] for k in self.names})[0])
         return answers(np.concatenate(out), self.settings['labels'], self.settings['problem_type'])
 
 # %% ../nbs/00i_light.ipynb #e5968e92
 def load_light(
     name,          # an artifact's folder, the name of one in `models_dir()`, or OWNER/NAME on the hub
 )->LightModel|None: # None: not built yet, or transformers is needed
-    "An artifact that predicts without PyTorch and transformers; its files are checked as ever"
+    "An artifact that predicts without PyTorch and transformers; its files are checked all the same"
     folder = find_artifact(name)
     if folder is None: return None
     built = onnx_folder(check_files(folder))
-    if not (built/'model-int8.onnx').is_file(): return None
-    try: settings = json.loads((built/'light.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError): return None
-    return LightModel(built/'model-int8.onnx', settings) if settings else None
+    settings, file = read_json(built/'light.json'), built/'model-int8.onnx'
+    return LightModel(file, settings) if settings and file.is_file() else None

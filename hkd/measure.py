@@ -16,15 +16,18 @@ import numpy as np, psutil, torch
 from fastcore.basics import AttrDict
 from PIL import Image
 from transformers import AutoConfig, AutoModel
-from .artifact import find_artifact, load_compressed
+from .manifest import find_artifact
+from .artifact import load_compressed
 from .checks import ENGINES, check_engine
 from .data import load_task, score
 from .files import HKDError, find_model
-from .models import content_hash, head_problem, load_model, modality_of, position_limit, processor_of
+from .models import content_hash, load_model, processor_of
+from .architecture import modality_of, position_limit
+from .heads import head_problem
 from .progress import heartbeat
 from .records import FIELDS, MEASURED, against_teacher, portable, row
 from .stats import class_accuracy, ece, wilson
-from .training import predict_logits
+from .teachers import predict_logits
 
 # %% ../nbs/05e_measure.ipynb #518b7482
 def _artifact(path):

@@ -17,7 +17,7 @@ from .data import Task, load_task
 from .checks import DEMO_MODELS, find_transfer
 from .files import HKDError, RunConflict, atomic_write, data_dir, find_model, located, run_lock
 from .jobs import RUN_FORMAT, Job, as_begun, check_folder, identity, is_finished, plan, read_run, stamp
-from .models import restore_vocab, with_rarer_words
+from .vocab import restore_vocab, with_rarer_words
 from .progress import duration, heartbeat, progress_bar
 from .recipe import Prune, Qlora, Recipe, checkpoints, teachers, to_dict, trains
 from .stats import mcnemar

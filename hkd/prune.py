@@ -18,7 +18,8 @@ from .files import HKDError
 from .data import Collator, Task, load_task, prepare
 from .kd_losses import KD
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
-from .models import class_for, copy_model, encoder_config, encoder_layers, in_backbone, layer_linears
+from .architecture import class_for, copy_model, encoder_config, encoder_layers, layer_linears
+from .heads import in_backbone
 from .models import processor_of
 from .teachers import as_model, device_of, to_device, token_limit
 from .training import DEFAULTS, Trained, evaluate, fit

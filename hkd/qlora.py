@@ -19,7 +19,9 @@ from .data import load_task
 from .kd_losses import KD
 from .masks import attach_mask
 # before bitsandbytes, whose hint about kernels it silences
-from .models import backbone_names, copy_model, in_backbone, set_labels
+from .heads import backbone_names
+from .architecture import copy_model
+from .heads import in_backbone, set_labels
 from .teachers import as_model, model_name
 from .training import Trained, default_lr, fit, training_arguments
 import bitsandbytes as bnb

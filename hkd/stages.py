@@ -12,15 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from .artifact import is_artifact, read_manifest, save_compressed
+from .manifest import is_artifact
+from .artifact import save_compressed
+from .manifest import read_manifest
 from .data import Task, load_transfer
 from .demo import demo_config, demo_tokenizer
 from .checks import DEMO_MODELS, check_transfer
 from .files import HKDError, OutputDir, RunConflict, find_model, located, text_sha256
 from .jobs import Job, check_checkpoints, plan
 from .kd_losses import check_loss_args
-from .models import (_load_config, content_hash, modality_of, model_from_config, pick_layers,
-                        resize_positions, save_model, student_from_teacher, trim_vocab, weight_sums)
+from .models import load_config, content_hash, model_from_config, pick_layers, save_model, student_from_teacher, weight_sums
+from .architecture import modality_of, resize_positions
+from .vocab import trim_vocab
 from .multiagent import TeacherEnsemble
 from .prune import importance, prune, prune_and_recover, remove_heads, remove_neurons
 from .qlora import qlora
@@ -193,7 +196,7 @@ def _check_checkpoint(name, task):
     if name in DEMO_MODELS:
         if task.name.startswith('demo-'): return
         raise HKDError(f"{name} is for the demo tasks only: give a checkpoint for {task.name}")
-    reads = modality_of(_load_config(name, find_model(name)))   # the config of a hub name is fetched
+    reads = modality_of(load_config(name, find_model(name)))   # the config of a hub name is fetched
     if reads!=task.modality:
         raise HKDError(f"{name} is a model for {reads}, but task {task.name!r} needs one for {task.modality}")
 
@@ -217,7 +220,7 @@ def _check_trim(job, task):
     if job.stage.vocab and task.modality!='text':
         raise HKDError(f"vocab: {task.name!r} has images, which have no vocabulary")
     if job.stage.layers is None or len(job.history)>1 or job.model in DEMO_MODELS: return
-    n = getattr(_load_config(job.model, find_model(job.model)), 'num_hidden_layers', None)
+    n = getattr(load_config(job.model, find_model(job.model)), 'num_hidden_layers', None)
     if n: pick_layers(job.stage.layers, n)
 
 def check_recipe(

@@ -23,7 +23,8 @@ from scipy.stats import binomtest
 from .data import Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key, score
 from .files import HKDError, atomic_write, file_sha256, text_sha256, writing
 from .kd_losses import KD, NEEDS_LABELS
-from .models import content_hash, head_problem, input_length, load_model, processor_of, reorder_labels
+from .models import content_hash, input_length, load_model, processor_of
+from .heads import head_problem, reorder_labels
 from .progress import progress_bar
 
 # %% ../nbs/01b_teachers.ipynb #b6113485

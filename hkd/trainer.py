@@ -18,7 +18,10 @@ from .data import Collator, Task, prepare, processor_key, score
 from .files import HKDError
 from .kd_losses import FEATURE_LOSSES, KD, Features, distillation_loss, layer_map, make_projectors
 from .masks import apply_masks, load_masks, save_masks
-from .models import _qkv, _quiet, encoder_config, encoder_layers, processor_of
+from .architecture import QKV
+from .models import quiet, processor_of
+from .architecture import encoder_layers
+from .architecture import encoder_config
 from .progress import heartbeat
 from .resume import Interrupted, StopOnSignal, last_checkpoint, main_first, step_size, write_sums
 from .teachers import Answers, KDCollator, device_of
@@ -54,7 +57,7 @@ def _qkv_modules(model):
     def find(layer, names):
         linears = ((k, m) for k,m in layer.named_modules() if isinstance(m, nn.Linear))
         return next((m for k,m in linears if k.split('.')[-1] in names), None)
-    found = [find(layer, names) for layer in encoder_layers(model)[1] for names in _qkv]
+    found = [find(layer, names) for layer in encoder_layers(model)[1] for names in QKV]
     if None in found:
         raise HKDError(type(model).__name__, "no query, key and value maps found",
                        "choose an intermediate loss on hidden states, such as 'hint'")
@@ -218,7 +221,7 @@ class _AfterStep(TrainerCallback):
 # %% ../nbs/01d_trainer.ipynb #312453c3
 @patch
 def save_model(self:KDTrainer, output_dir=None, *args, **kw):
-    with _quiet(): super(KDTrainer, self).save_model(output_dir, *args, **kw)
+    with quiet(): super(KDTrainer, self).save_model(output_dir, *args, **kw)
     if not self.args.should_save: return
     folder = Path(output_dir or self.args.output_dir)
     save_masks(self.model, folder)
@@ -234,7 +237,7 @@ def _save_checkpoint(self:KDTrainer, *args, **kw): # Trainer writes no checksums
 def _restore(self:KDTrainer, folder): # Trainer skips layers that the file names differently
     "Load the weights and masks of a checkpoint, all of them"
     if hasattr(self.model, 'peft_config'): return _restore_adapter(self.model, folder)
-    with _quiet(): saved = type(self.model).from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    with quiet(): saved = type(self.model).from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     self.model.load_state_dict(saved.state_dict())
     load_masks(self.model, folder)
 

@@ -21,8 +21,9 @@ from .files import HKDError, OutputDir
 from .images import open_image
 from .kd_losses import KD
 from .light import answers as predictions
-from .models import (head_problem, input_length, label_names, processor_of, save_model, set_labels,
-                        weight_sums)
+from .heads import head_problem, label_names
+from .models import input_length, processor_of, save_model, weight_sums
+from .heads import set_labels
 from .progress import shows_bars
 from .resume import (is_main, last_checkpoint, main_first, process_count, run_key, step_size,
                         train_within_memory, work_folder)

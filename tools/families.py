@@ -81,7 +81,8 @@ def backbone(kind, modality, folder):
 
 def loaded(kind, modality, task, folder):
     "hkd's model of that folder, after a comparison of each tensor of the backbone with transformers' own"
-    from hkd.models import in_backbone, load_model
+    from hkd.heads import in_backbone
+    from hkd.models import load_model
     auto = backbone(kind, modality, folder)
     model = load_model(folder, task)
     theirs, info = auto.from_pretrained(folder, num_labels=3, output_loading_info=True)
@@ -112,7 +113,7 @@ def cut(model, task):
     predict_logits(student_from_teacher(model, 1), task, 'select')
 
 def masked(model, task):
-    from hkd.models import copy_model
+    from hkd.architecture import copy_model
     from hkd.prune import prune, sparsity
     pruned = prune(copy_model(model), .3)
     assert abs(sparsity(pruned)-.3) < .02, sparsity(pruned)
@@ -123,7 +124,7 @@ def quantized(model, task):
     predict_logits(quantize_nf4(model), task, 'select')
 
 def exported(model, task, folder):
-    from hkd.artifact import export_onnx
+    from hkd.export import export_onnx
     export_onnx(model, folder)
 
 def packed(model, task, folder):

@@ -86,7 +86,7 @@ def answers(r, task):
     from hkd.jobs import plan
     from hkd.pipeline import eval_splits, judged
     from hkd.measure import load_any
-    from hkd.training import predict_logits
+    from hkd.teachers import predict_logits
     out = {s: dict(label=''.join(map(str, task.splits[s]['label']))) for s in eval_splits(task)}
     for row in judged(plan(r, RUNS/r.name), r.seeds[0]):
         model = load_any(row.job.dir, row.engine, task)

@@ -204,8 +204,8 @@ def rows(l):
 def bytes_of(model):
     "On disk, as transformers saves it, with tokenizer or image processor"
     import tempfile
-    from hkd.models import _quiet, processor_of
-    with tempfile.TemporaryDirectory() as d, _quiet():
+    from hkd.models import quiet, processor_of
+    with tempfile.TemporaryDirectory() as d, quiet():
         model.save_pretrained(d), processor_of(model).save_pretrained(d)
         return spine.size(d)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['QKV', 'modality_of', 'model_name', 'position_limit', 'encoder_layers', 'encoder_config', 'copy_model', 'set_depth',
-           'fix_batchnorm_momentum', 'image_size_of', 'vision_config', 'check_image_size', 'resize_positions',
+           'fix_batchnorm_momentum', 'image_size_of', 'vision_config', 'check_processor_size', 'resize_positions',
            'fixed_size', 'resize_processor', 'layer_linears', 'class_for', 'classifier_class']
 
 # %% ../nbs/00k_architecture.ipynb #b8fc922f
@@ -138,7 +138,7 @@ def _accepts(model, side):
         try: return bool(empty(pixel_values=image))
         except Exception: return False     # each family refuses in its own way
 
-def check_image_size(
+def check_processor_size(
     name:str,               # of the model, for the message
     model:PreTrainedModel,  # a model for images
     processor,              # its image processor

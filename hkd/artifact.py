@@ -19,7 +19,7 @@ from transformers import AutoConfig
 from . import __version__
 from .checks import ENGINES, check_choice
 from .files import HKDError, atomic_dir, check_folder_name, file_sha256, text_sha256
-from .manifest import (BESIDE, BLOCK, FORMAT, GROUP, INT_DTYPES, MANIFEST, VERSION, WEIGHTS, check_files,
+from .manifest import (BESIDE, BLOCK, ARTIFACT_FORMAT, GROUP, INT_DTYPES, MANIFEST, VERSION, WEIGHTS, check_files,
                           find_artifact, int8_rows, is_artifact, parse_manifest, require, stored_parts)
 from .masks import apply_masks, mask_sparsity, remove_masks
 from .architecture import classifier_class, copy_model, fix_batchnorm_momentum, modality_of, model_name
@@ -221,7 +221,7 @@ def _write_manifest(folder, about):
     "With the files as they are, and its own checksum as the last entry"
     files = {f.name: dict(bytes=f.stat().st_size, sha256=file_sha256(f)) for f in sorted(folder.iterdir())
              if f.name != MANIFEST}
-    body = _json(dict(format=FORMAT, version=VERSION, hkd=__version__, **about, files=files))[:-1]
+    body = _json(dict(format=ARTIFACT_FORMAT, version=VERSION, hkd=__version__, **about, files=files))[:-1]
     text = f'{body},"sha256":"{text_sha256(body)}"}}'
     (folder/MANIFEST).write_bytes(text.encode())
 

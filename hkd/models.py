@@ -24,7 +24,7 @@ from transformers.utils import logging as hf_logging
 from .files import (HKDError, MissingError, atomic_dir, atomic_write, check_output, file_sha256,
                        find_model, models_hint, only_local, read_json)
 from .masks import load_masks, mask_files
-from .architecture import (check_image_size, classifier_class, encoder_layers, fix_batchnorm_momentum,
+from .architecture import (check_processor_size, classifier_class, encoder_layers, fix_batchnorm_momentum,
                               modality_of, model_name, position_limit, resize_positions, set_depth)
 from .heads import in_backbone, label_parameters, reset_outputs, set_labels
 
@@ -200,7 +200,7 @@ def check_fit(
     processor,             # its tokenizer or image processor
 ):
     "Refuse a tokenizer or image size that the embeddings do not cover"
-    if modality_of(model.config) == 'image': return check_image_size(name, model, processor)
+    if modality_of(model.config) == 'image': return check_processor_size(name, model, processor)
     try: rows = model.get_input_embeddings().weight.shape[0]
     except (NotImplementedError, AttributeError):
         raise HKDError(name, f"{type(model).__name__} has no table of word embeddings",

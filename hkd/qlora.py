@@ -22,7 +22,8 @@ from .masks import attach_mask
 from .heads import backbone_names
 from .architecture import copy_model
 from .heads import in_backbone, set_labels
-from .teachers import as_model, model_name
+from .teachers import as_model
+from .architecture import model_name
 from .training import Trained, default_lr, fit, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'ALIASES', 'METRIC_NAMES', 'LOSS_NAMES',
-           'INTERMEDIATE_NAMES', 'ENGINES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in', 'tables_of',
-           'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice', 'check_metric',
-           'check_engine', 'check_split', 'check_temperature', 'check_teaching', 'check_numbers', 'training_fields',
-           'tracker_names', 'check_fields', 'check_tracker', 'check_repo', 'check_online', 'find_record']
+           'INTERMEDIATE_NAMES', 'ENGINES', 'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in',
+           'tables_of', 'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice',
+           'check_metric', 'check_engine', 'check_split', 'check_temperature', 'check_teaching', 'full_names',
+           'check_numbers', 'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'check_repo',
+           'check_online', 'find_record']
 
 # %% ../nbs/00j_checks.ipynb #00cj0004
 import ast, difflib, math, os, re
@@ -45,27 +46,19 @@ KNOWN = dict(
 ALIASES = dict(training='train', valid='validation', val='validation', dev='validation',
                validation_matched='validation', testing='test')
 
-def split_name(
-    name:str, # as a file, folder or data set has it
-)->str:       # such as 'validation' for 'dev'
+def split_name(name:str)->str: # such as 'validation' for 'dev'
     "The name of a split in hkd"
     return ALIASES.get(name.lower(), name.lower())
 
 # %% ../nbs/00j_checks.ipynb #dcd16af2
-def brief(
-    value,   # anything
-    most=60, # characters
-)->str:
-    "What a message can hold: one line, cut, without control characters"
+def brief(value, most=60)->str:
+    "What a message can hold: one line of so many characters, without control characters"
     printable = ''.join(c if c.isprintable() else ' ' for c in str(value)[:9*most])
     line = ' '.join(printable.split())
     return line if len(line)<=most else line[:most-1]+'…'
 
-def listed(
-    values,  # a list
-    most=20, # of them
-)->str:
-    "Values for a message, comma between"
+def listed(values:list, most=20)->str:
+    "Values for a message, comma between, at most so many of them"
     more = f' and {len(values)-most} more' if len(values)>most else ''
     return ', '.join(map(brief, values[:most])) + more
 
@@ -141,8 +134,8 @@ def _check_data_set(name, repo):
     "A data set of the hub is in a cache, or the hub can be reached"
     from huggingface_hub import constants
     cache = Path(os.environ.get('HF_DATASETS_CACHE') or Path(constants.HF_HOME)/'datasets')
-    places = [Path(constants.HF_HUB_CACHE)/f"datasets--{repo.replace('/', '--')}", cache/repo.replace('/', '___')]
-    if not any(p.exists() for p in places) and offline():
+    hub = Path(constants.HF_HUB_CACHE)/f"datasets--{repo.replace('/', '--')}"
+    if not hub.exists() and not (cache/repo.replace('/', '___')).exists() and offline():
         raise HKDError(name, "can't be loaded from the hub (offline)",
                        "give a local folder or file, or set HKD_DATA to the folder that holds it")
 
@@ -151,9 +144,7 @@ def find_transfer(source)->Path:
     "A file or folder of unlabelled examples, also by its place under `data_dir()`"
     return next((d/source for d in (Path(), data_dir()) if d and (d/source).exists()), Path(source))
 
-def check_transfer(
-    source, # as for `load_transfer`, if it is a path or 'perturbed'
-):
+def check_transfer(source): # a path or 'perturbed'
     "Refuse a transfer set that is not there"
     if source!='perturbed' and not find_transfer(source).exists():
         raise MissingError(str(source), "no such file or folder for the transfer set")
@@ -182,20 +173,13 @@ LOSS_NAMES = ('soft','mse','hard','dkd','dist','rkd','cosine')
 INTERMEDIATE_NAMES = ('hint','pkd','tinybert','minilm','cosine','rkd')
 ENGINES = ('torch','bnb','onnx')   # what can run an artifact; a checkpoint runs on the first
 
-def check_choice(
-    what:str, # the option, such as 'metric'
-    value,    # given for it
-    known,    # the possible values
-):            # the same value
+def check_choice(what:str, value, known): # the option's name, its value and the possible ones
     "Refuse a value that is not one of several"
     if value not in list(known):
         raise HKDError(f"unknown {what} {value!r}", fix=f"choose one of {', '.join(known)}")
     return value
 
-def check_metric(
-    metric:str,         # a metric's name
-    known=METRIC_NAMES, # those there are
-)->str:                 # the same
+def check_metric(metric:str, known=METRIC_NAMES)->str: # the same
     "Refuse an unknown metric"
     return check_choice('metric', metric, known)
 
@@ -208,11 +192,9 @@ def check_engine(
     engine = check_choice('engine', engine or 'torch', ENGINES)
     if artifact or engine=='torch': return engine
     raise HKDError(f"{model} is no artifact, and {engine} runs artifacts only",
-                   fix=f"make one with a recipe's artifact stage, or write ONNX files with `hkd export {model}`")
+                   fix=f"a recipe's artifact stage makes one, `hkd export {model}` writes ONNX files")
 
-def check_split(
-    split:str, # a split's name
-)->str:        # the same
+def check_split(split:str)->str: # the same
     "Refuse a split that no task has"
     return check_choice('split', split, (*SPLITS, 'validation_mismatched'))
 
@@ -220,11 +202,9 @@ def check_split(
 def _between(value, low=0, high=math.inf): # a finite number in this range
     return isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
 
-def check_temperature(
-    T, # what logits are divided by
-):
+def check_temperature(T):
     "Refuse what no logits can be divided by"
-    if not _between(T) or T==0: raise HKDError(f"T={T!r}", "the temperature must be above 0", "use 2, for example")
+    if not _between(T) or T==0: raise HKDError(f"T={T!r}", "the temperature must be above 0", "use 2 or so")
 
 def check_teaching(
     loss='soft',              # a name, or a function
@@ -240,28 +220,37 @@ def check_teaching(
     if not callable(loss): check_choice('loss', loss, losses)
     if not _between(alpha, 0, 1): raise HKDError(f"alpha={alpha!r}", "the weight of KD must be from 0 to 1")
     check_temperature(T)
-    if not _between(beta): raise HKDError(f"beta={beta!r}", "the weight of the intermediate loss must be 0 or more")
+    if not _between(beta): raise HKDError(f"beta={beta!r}", "this weight must be 0 or more")
     if intermediate is not None: check_choice('intermediate loss', intermediate, others)
     if beta and intermediate is None:
-        raise HKDError(f"beta={beta!r} without an intermediate loss", fix=f"choose one of {', '.join(others)}, or beta=0")
+        raise HKDError(f"beta={beta!r} without an intermediate loss", fix=f"use {' or '.join(others)}")
     if intermediate is not None and not beta:
-        raise HKDError(f"intermediate={intermediate!r} with beta=0", "teaches nothing", "give beta a value above 0")
+        raise HKDError(f"intermediate={intermediate!r} with beta=0 teaches nothing", fix="use beta=1 or so")
     if regression and not callable(loss) and loss not in ('soft', 'mse'):
         raise HKDError(f"loss={loss!r}", "needs classes and this is a regression", "use 'mse'")
 
 # %% ../nbs/00j_checks.ipynb #81abaf69
+SHORT_NAMES = dict(epochs='num_train_epochs', lr='learning_rate', batch_size='per_device_train_batch_size',
+                   steps='max_steps')
+
+def full_names(
+    given:dict, # options of training, by short or full name
+)->dict:        # by the names of `TrainingArguments`
+    "Options of training as `TrainingArguments` names them"
+    for k, full in SHORT_NAMES.items():
+        if k in given and full in given: raise HKDError(f"{k} and {full} are the same option", fix="give one")
+    return {SHORT_NAMES.get(k, k):v for k, v in given.items()}
+
 _POSITIVE = ('num_train_epochs', 'per_device_train_batch_size', 'per_device_eval_batch_size', 'learning_rate',
              'gradient_accumulation_steps')
 
-def check_numbers(
-    args:dict, # fields of `TrainingArguments`
-):
+def check_numbers(args:dict): # fields of `TrainingArguments`
     "Refuse numbers of training that make no sense"
     for k in _POSITIVE:
         v = args.get(k, 1)
         if not _between(v) or v==0: raise HKDError(f"{k}={v}", "must be a number above 0")
     seed = args.get('seed', 0)
-    if not (isinstance(seed, int) and seed>=0): raise HKDError(f"seed={seed}", "must be a whole number, 0 or more")
+    if not isinstance(seed, int) or seed<0: raise HKDError(f"seed={seed}", "must be a whole number from 0 on")
 
 # %% ../nbs/00j_checks.ipynb #a7c09a69
 def _source_of(*parts):
@@ -308,20 +297,17 @@ def check_tracker(
             raise HKDError(f"report_to={k!r}", "no such tracker", f"choose one of {', '.join(sorted(known))}")
 
 # %% ../nbs/00j_checks.ipynb #9fdd37db
-def check_repo(
-    repo:str, # OWNER/NAME
-):
+def check_repo(repo:str): # OWNER/NAME
     "Refuse what is no name of a repository on the hub"
-    if not is_hub_name(repo): raise HKDError(f"{repo!r} is no name for the hub", fix="write OWNER/NAME, such as me/sst2-small")
-    if '/' not in repo: raise HKDError(f"{repo!r} names no owner", fix=f"write OWNER/NAME, such as me/{repo}")
+    name, write = repr(repo), "write OWNER/NAME, such as me/sst2-small"
+    if not is_hub_name(repo): raise HKDError(f"{name} is no name for the hub", fix=write)
+    if '/' not in repo: raise HKDError(f"{name} names no owner", fix=write)
 
-def check_online(
-    repo:str, # OWNER/NAME
-):
+def check_online(repo:str): # OWNER/NAME
     "Refuse to push where the hub can't be reached"
     if offline():
-        raise HKDError(repo, "the hub can't be reached (offline)", "write the card alone with "
-                       f"`hkd push FOLDER {repo} --card-only`, and push later")
+        raise HKDError(repo, "the hub can't be reached (offline)",
+                       f"write the card with `hkd push FOLDER {repo} --card-only`, and push later")
 
 def find_record(
     folder,      # of a stage or an artifact, as a run leaves it
@@ -330,10 +316,10 @@ def find_record(
     "The record of the run that made a model"
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise MissingError(str(folder), "no such folder", "give a stage's folder, such as runs/demo-text/artifact")
+        raise MissingError(str(folder), "no such folder", "give a stage's, such as runs/demo-text/artifact")
     file = Path(record) if record else folder.parent/'results.json'
     if file.is_file(): return file
     if (folder/'results.json').is_file():
-        raise MissingError(f"{folder} is a whole run", fix=f"name one of its stages, such as {folder}/artifact")
+        raise MissingError(f"{folder} is a whole run", fix=f"name a stage of it, such as {folder}/artifact")
     raise MissingError(str(folder), f"no record beside it ({file.name} in the run's folder)",
                        "let the run finish, or name one with record")

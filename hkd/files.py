@@ -74,7 +74,7 @@ def reading():
     "Report a file or folder without read permission as an `HKDError`"
     try: yield
     except PermissionError as e:
-        raise HKDError(e.filename, "no permission to read it", "change its permissions, or use a copy") from None
+        raise HKDError(e.filename, "no read permission", "change its permissions, or use a copy") from None
 
 # %% ../nbs/00c_files.ipynb #00cf1002
 def atomic_write(
@@ -115,21 +115,15 @@ def atomic_dir(
     finally: shutil.rmtree(new, ignore_errors=True)
 
 # %% ../nbs/00c_files.ipynb #00cf1008
-def file_sha256(
-    file:str|Path, # read in blocks
-)->str:            # 64 hexadecimal digits
-    "The SHA-256 of a file"
+def file_sha256(file)->str: # 64 hexadecimal digits
+    "The SHA-256 of a file, read in blocks"
     with open(file, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
-def text_sha256(
-    *parts, # anything; compared as text
-)->str:     # 64 hexadecimal digits
-    "The SHA-256 of several values"
+def text_sha256(*parts)->str: # 64 hexadecimal digits
+    "The SHA-256 of several values, as text"
     return hashlib.sha256('\0'.join(map(str, parts)).encode()).hexdigest()
 
-def read_json(
-    file:str|Path, # may be missing or damaged
-)->dict:           # {} if it is
+def read_json(file)->dict: # {} if it is missing or damaged
     "A JSON object from a file"
     try: found = json.loads(Path(file).read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError): return {}
@@ -160,12 +154,11 @@ def _holder(file):
     return 'another process'
 
 # %% ../nbs/00c_files.ipynb #d2d99e9e
-def models_dir()->Path|None: # the folder where bare model names are looked up, if there is one
-    "`$HKD_MODELS`, or `../shared/models` beside the current folder or the repository"
+def models_dir()->Path|None:
+    "Where model names are looked up: `$HKD_MODELS`, or `../shared/models` beside this repository"
     if given := os.environ.get('HKD_MODELS'):
-        folder = Path(given).expanduser()
-        if not folder.is_dir(): raise MissingError(f"HKD_MODELS={given}", "is not a folder", "correct it or unset it")
-        return folder
+        if (folder := Path(given).expanduser()).is_dir(): return folder
+        raise MissingError(f"HKD_MODELS={given}", "is not a folder", "correct it or unset it")
     here = Path.cwd()
     repo = next((p for p in (here, *here.parents) if (p/'settings.ini').exists()), here)
     return next((d for p in (here, repo) if (d := p.parent/'shared/models').is_dir()), None)
@@ -178,9 +171,7 @@ def models_hint()->str: # the end of an error
     return "; give the path of a folder, or set HKD_MODELS to the folder of your models"
 
 # %% ../nbs/00c_files.ipynb #fa6f7c1f
-def check_checkpoint(
-    folder:Path, # should hold a checkpoint
-)->Path:         # the same folder
+def check_checkpoint(folder:Path)->Path: # the same
     "Refuse early what `from_pretrained` would refuse late and at length"
     has = lambda pattern: any(folder.glob(pattern))
     if not has('config.json'):
@@ -204,7 +195,7 @@ def local_model(
     "Where a model is on this machine"
     name = os.fspath(name)
     if not name.strip():
-        raise HKDError("no model given", fix="name a folder, or a hub model such as google-bert/bert-base-uncased")
+        raise HKDError("No model given", fix="name a folder or a hub model such as bert-base-uncased")
     here = Path(name).expanduser()
     if here.is_file():
         raise HKDError(name, "is a file", "give the folder that holds config.json and model.safetensors")
@@ -214,18 +205,14 @@ def local_model(
                            "rename it back")
     if not is_hub_name(name): raise MissingError(f"No model folder {name}{models_hint()}")
 
-def local_folder(
-    name:str|Path, # a folder, or the name of one in `models_dir()`
-)->str|None:
-    "The folder of a model or artifact on this machine, unchecked"
+def local_folder(name)->str|None:
+    "The folder of a model or artifact on this machine, by path or by its name in `models_dir()`, unchecked"
     if not os.fspath(name).strip(): return None
     shelf = models_dir()
     places = [Path(name).expanduser(), *([shelf/name] if shelf else [])]
     return next((str(d) for d in places if d.is_dir()), None)
 
-def is_hub_name(
-    name:str, # OWNER/NAME or NAME
-)->bool:
+def is_hub_name(name:str)->bool:
     "Can this be a name on the hub?"
     from huggingface_hub.utils import HFValidationError, validate_repo_id
     try: validate_repo_id(name)
@@ -242,9 +229,7 @@ def find_model(
 # %% ../nbs/00c_files.ipynb #03b95a76
 _answers = {}   # endpoint -> (time of the question, answer)
 
-def hub_answers(
-    seconds:float=60, # how long an answer is remembered
-)->bool:
+def hub_answers(seconds:float=60)->bool: # how long an answer is remembered
     "Can the hub be reached?"
     from huggingface_hub import constants
     asked, answer = _answers.get(constants.ENDPOINT, (0, None))
@@ -265,30 +250,23 @@ def offline()->bool:
     from huggingface_hub import constants
     return constants.HF_HUB_OFFLINE or not hub_answers()
 
-def only_local(
-    name:str|Path, # a local folder, or a hub name
-)->bool:           # for `local_files_only`
-    "Must it be read from this machine, the hub's cache included?"
+def only_local(name)->bool: # for `local_files_only`
+    "Must a model be read from this machine, the hub's cache included?"
     return Path(name).is_dir() or offline()
 
 # %% ../nbs/00c_files.ipynb #00cf1016
-def artifact_folder(
-    name:str|Path, # a folder, or the name of one in `models_dir()`
-)->str|None:
-    "The folder of an artifact on this machine"
+def artifact_folder(name)->str|None:
+    "The folder of an artifact on this machine, by path or by its name in `models_dir()`"
     folder = local_folder(name)
     return folder if folder and (Path(folder)/'manifest.json').is_file() else None
 
-def modality_here(
-    name:str|Path, # a folder, or the name of one in `models_dir()`
-)->str|None:       # 'text' or 'image'; None: its files don't tell
+def modality_here(name)->str|None: # 'text' or 'image'; None: its files don't tell
     "What a model on this machine reads, by the files beside it"
     if not (folder := local_folder(name)): return None
     has = lambda *names: any((Path(folder)/n).is_file() for n in names)
     image = has('preprocessor_config.json', 'processor_config.json')
     text = has('tokenizer.json', 'tokenizer_config.json')
-    if image==text: return None
-    return 'image' if image else 'text'
+    return None if image==text else 'image' if image else 'text'
 
 def data_dir()->Path|None:
     "The folder of known data sets: `$HKD_DATA`, or `../shared/data` beside the repository"
@@ -330,10 +308,8 @@ def check_output(
                    fix="choose a new folder")
 
 # %% ../nbs/00c_files.ipynb #00cf1021
-def has_checkpoint(
-    folder:Path, # of an interrupted stage
-)->bool:
-    "Is there anything to resume from?"
+def has_checkpoint(folder:Path)->bool:
+    "Is there a checkpoint to resume from?"
     return any(folder.glob('checkpoint-*'))
 
 class OutputDir:
@@ -367,10 +343,8 @@ class OutputDir:
         "The first setting that differs in an earlier run"
         there, here = read_json(file).get('settings'), self.settings
         if not isinstance(there, dict): return ''
-        differ = [k for k in {**there, **here} if there.get(k)!=here.get(k)]
-        if not differ: return ''
-        k = differ[0]
-        return f": {k} is {there.get(k, 'not set')} there and {here.get(k, 'not set')} here"
+        k = next((k for k in {**there, **here} if there.get(k)!=here.get(k)), None)
+        return f": {k} is {there.get(k, 'not set')} there and {here.get(k, 'not set')} here" if k else ''
 
     @property
     def state(self)->str: # 'new', 'partial' or 'done'
@@ -380,11 +354,10 @@ class OutputDir:
 
     def finish(self, **about):
         "Mark the result in the folder as done"
-        return atomic_write(self.record, json.dumps(dict(key=self.key, settings=self.settings, **about), indent=1))
+        return self._write(self.record, **about)
 
-    def _note(self, seconds):
-        state = dict(key=self.key, settings=self.settings, seconds=seconds)
-        atomic_write(self.state_file, json.dumps(state))
+    def _write(self, file, **about):
+        return atomic_write(file, json.dumps(dict(key=self.key, settings=self.settings, **about), indent=1))
 
     @contextmanager
     def work(self):
@@ -393,11 +366,12 @@ class OutputDir:
         with writing(self.path):
             self.seconds = read_json(self.state_file).get('seconds', 0.)
             try:
-                self._note(self.seconds)
+                self._write(self.state_file, seconds=self.seconds)
                 yield self.partial
             except BaseException:   # with nothing to resume from, nothing stays
                 if self.partial.is_dir() and not self.resumable(self.partial): shutil.rmtree(self.partial)
                 else:
-                    with suppress(OSError): self._note(self.seconds+time.monotonic()-start)
+                    spent = self.seconds + time.monotonic() - start
+                    with suppress(OSError): self._write(self.state_file, seconds=spent)
                 raise
         shutil.rmtree(self.partial)

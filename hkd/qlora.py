@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
+from .checks import full_names
 from .files import HKDError
 from .data import load_task
 from .kd_losses import KD
@@ -247,8 +248,8 @@ def qlora(
         raise HKDError(model_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
     kd = KD(loss, alpha, T, transfer=transfer, transfer_most=transfer_most)
     kd.check(task.is_regression)
-    if learning_rate is None: learning_rate = 4*default_lr(model)
-    args = dict(training_args, learning_rate=learning_rate)
+    args = full_names(training_args if learning_rate is None else dict(training_args, learning_rate=learning_rate))
+    if args.get('learning_rate') is None: args['learning_rate'] = 4*default_lr(model)
     plan = training_arguments(task, len(task.splits['train']), **args)
     model = model.to(plan.device)
     start = quantize_nf4(model, double_quant) if quantize else model

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
 from .data import Task, load_task, prepare, score
-from .checks import check_fields, check_numbers, check_tracker
+from .checks import check_fields, check_numbers, check_tracker, full_names
 from .files import HKDError, OutputDir
 from .images import open_image
 from .kd_losses import KD
@@ -155,7 +155,7 @@ def training_arguments(
     **given,            # fields of `TrainingArguments`
 )->TrainingArguments:
     "`TrainingArguments` with hkd's defaults"
-    given = {k:v for k,v in given.items() if v is not None or k not in _AUTO}
+    given = {k:v for k,v in full_names(given).items() if v is not None or k not in _AUTO}
     _check_given(given, task)
     args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}',
             'bf16':has_bf16() and not task.is_regression,
@@ -239,7 +239,8 @@ def fit(
     extra = transfer_set(teacher, task, kd)
     if teacher is not None and not hasattr(teacher, 'teachers'): teacher = as_model(teacher, task)
     n = len(task.splits['train'])+len(extra or ())
-    training_args = {k:v for k,v in (training_args or {}).items() if v is not None or k not in _AUTO}
+    given = full_names(training_args or {})
+    training_args = {k:v for k,v in given.items() if v is not None or k not in _AUTO}
     args = training_arguments(task, n, model=model, **training_args)
     set_labels(model, task, reset_head=True, seed=args.seed)
     text,objective = task.modality=='text', {} if teacher is None else kd.objective()

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     'heads':        'files architecture',
     'models':       'files masks architecture heads',
     'vocab':        'files architecture',
+    'shell':        'files checks data tables',
     'kd_losses':    'files checks',
     'masks':        'files',
     'teachers':     'files progress data architecture heads models kd_losses',
@@ -45,7 +46,7 @@ MAY_IMPORT = {
     'training':     'files checks images light progress data architecture heads models kd_losses teachers resume trainer',
     'successive':   'files data models teachers training',
     'multiagent':   'files data teachers training',
-    'qlora':        'files data architecture heads models kd_losses masks teachers training',
+    'qlora':        'files checks data architecture heads models kd_losses masks teachers training',
     'prune':        'files data architecture heads models kd_losses masks teachers training',
     'artifact':     'files checks manifest architecture heads models masks qlora',
     'export':       'files light manifest architecture models artifact',
@@ -61,10 +62,11 @@ MAY_IMPORT = {
     'pipeline':     'files checks progress data models vocab teachers resume training stats records measure report '
                     'recipe jobs stages',
     'hub':          'files checks manifest architecture models stats records measure report recipe jobs',
+    'runs':         'files checks shell data records report recipe jobs stages pipeline',
     'explore':      'files data teachers training records measure report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
-    'cli':          'files checks progress recipe',  # at the top of the module; inside functions it may import any
+    'cli':          'files checks shell runs progress',  # at the top of the module; inside functions it may import any
 }
 STDLIB_ONLY = {'recipe', 'jobs'}
 REGISTERED = {('artifact', 'export')}  # a later module that adds its loader, imported when it is first used

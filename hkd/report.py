@@ -213,7 +213,7 @@ def _label_front(ax, front, size=8):
     for name,color,at in front:
         text = ax.annotate(textwrap.fill(name, 20), at, (-6, 5), textcoords='offset points', ha='right',
                            fontsize=size, color=color, arrowprops=dict(arrowstyle='-', lw=.5, color=color),
-                           bbox=dict(fc='white', ec='none', alpha=.8, pad=.5))
+                           bbox=dict(fc='none', ec='none', pad=.5))
         box = text.get_bbox_patch().get_window_extent()
         lift = max((o.y1-box.y0 for o in boxes if o.x1>box.x0), default=0)   # pixels
         if lift>0: text.set_position((-6, 6+lift*72/ax.figure.dpi))

@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, into nbs/results/bench.json: `make bench`, or `python benchmarks/bench.py [PART...]` for some of engines, training, precision, growth, start.
+"""All benchmarks, one after the other, into nbs/results/bench.json: `make bench`, or `python benchmarks/bench.py [PART...]` for some of backends, training, precision, growth, start.
 
 A part that isn't named keeps what the record has of it. Nothing else should run on the machine meanwhile.
 """
@@ -6,7 +6,7 @@ import importlib, json, sys, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
-PARTS = ('engines', 'training', 'precision', 'growth', 'start')
+PARTS = ('backends', 'training', 'precision', 'growth', 'start')
 OUT = HERE/'nbs/results/bench.json'
 
 def main(parts):
@@ -15,7 +15,7 @@ def main(parts):
     kept = load_results(OUT).data if OUT.is_file() else {}
     found = {p: kept[p] for p in PARTS if p in kept}
     rows = kept.get('rows', [])
-    if parts and not rows and 'engines' not in parts: sys.exit('the record has no engines yet: name that part too')
+    if parts and not rows and 'backends' not in parts: sys.exit('the record has no backends yet: name that part too')
     for p in [p for p in PARTS if p in parts or not parts]:
         start = time.time()
         found[p] = importlib.import_module(p).measure() | dict(seconds=time.time()-start)

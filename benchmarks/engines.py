@@ -1,6 +1,6 @@
 """What an artifact is worth: latency of one example and throughput of 32, beside BERT-base and ViT-B, for sentences of 32 tokens and images of 112 and 224 pixels.
 
-Random weights serve for time. Where a run of `recipes/sst2-ladder.toml` or `recipes/beans-ladder.toml` is at hand, its artifact is measured, and its accuracy is that of each engine.
+Random weights serve for time. Where a run of `recipes/sst2-ladder.toml` or `recipes/beans-ladder.toml` is at hand, its artifact is measured, and its accuracy is that of each backend.
 """
 import copy, sys, tempfile
 from pathlib import Path
@@ -56,7 +56,7 @@ def plain_int8(model, folder):
     return OnnxModel(folder/'plain-int8.onnx', model.config, model.processor)
 
 def contenders(big, name, student, artifact, tmp, cuda):
-    "(name, model, engine) of all that take turns"
+    "(name, model, backend) of all that take turns"
     narrow = narrowed(student, tmp/'narrow')
     out = [(name, big, 'torch'), ('student, float32', student, 'torch'), ('student, bfloat16', Cast(student, torch.bfloat16), 'torch'), ('artifact', load_compressed(artifact), 'torch'),
            ('artifact', load_compressed(artifact, 'bnb'), 'bnb'), ('artifact, narrower', load_compressed(narrow), 'torch')]
@@ -71,23 +71,23 @@ def table(what, big, name, student, artifact=None, task=None, cuda=False, runs=5
         found = contenders(big, name, student, where, tmp, cuda)
         one, many = (latency([m for _, m, _ in found], batch_size=b, runs=n, warmup=2) for b, n in ((1, runs), (32, 5)))
         right = {e: evaluate(m, task)['accuracy'] for n, m, e in found if task and n == 'artifact'}
-        return [row(n if e == 'torch' else f'{n}, {e}', 'qlora+prune' if 'artifact' in n and artifact else 'control', [right[e]] if e in right and n == 'artifact' else [], [0] if e in right and n == 'artifact' else [],
-                    len(task.split(task.report_split)) if task else 1, task.name if task else 'random weights', what, engine=e, latency_ms_p50=a['latency_ms_p50'], latency_ms_p95=a['latency_ms_p95'],
+        return [row(n if e == 'torch' else f'{n}, {e}', 'qlora+prune' if 'artifact' in n and artifact else 'dense-control', [right[e]] if e in right and n == 'artifact' else [], [0] if e in right and n == 'artifact' else [],
+                    len(task.split(task.eval_split)) if task else 1, task.name if task else 'random weights', what, backend=e, latency_ms_p50=a['latency_ms_p50'], latency_ms_p95=a['latency_ms_p95'],
                     metrics=dict(throughput_32=b['throughput'], threads=a['threads'], device=a['device'])) for (n, m, e), a, b in zip(found, one, many)]
 
 def measure(runs=50, say=lambda text: print(text, file=sys.stderr, flush=True)):
-    "All comparisons, and by what the best engine is faster; on one thread, since an engine's waiting threads would disturb the next one's turn"
+    "All comparisons, and by what the best backend is faster; on one thread, since an backend's waiting threads would disturb the next one's turn"
     torch.set_num_threads(1)
     cuda, rows, ratios = torch.cuda.is_available(), [], {}
     for what, big, name, student, recipe in (
             ('32 tokens', lambda: text_model(12, hidden_size=768, num_attention_heads=12, intermediate_size=3072), 'BERT-base', lambda: text_model(3, 9700, **MINILM), 'sst2-ladder'),
             ('112 pixels', lambda: image_model(12, 112), 'ViT-B', lambda: image_model(3, 112, **TINY), None),
             ('224 pixels', lambda: image_model(12, 224), 'ViT-B', lambda: image_model(3, 224, **TINY), 'beans-ladder')):
-        say(f'engines: {what}')
+        say(f'backends: {what}')
         model, artifact, task = (recipe and trained(recipe)) or (student(), None, None)
         got = table(what, big(), name, model, artifact, task, cuda, runs)
         best = min((r for r in got if r.name in ('artifact', 'artifact, bnb', 'artifact, onnx')), key=lambda r: r.latency_ms_p50)
-        ratios[what] = dict(best=best.engine, than_big=got[0].latency_ms_p50/best.latency_ms_p50)
+        ratios[what] = dict(best=best.backend, than_big=got[0].latency_ms_p50/best.latency_ms_p50)
         if plain := [r for r in got if r.name.startswith('student, int8')]: ratios[what] |= dict(than_plain_int8=plain[0].latency_ms_p50/best.latency_ms_p50, than_plain_int8_of_32=best.throughput_32/plain[0].throughput_32)
         if large := [r for r in got if r.name.startswith(f'{name}, int8')]: ratios[what]['than_big_int8'] = large[0].latency_ms_p50/best.latency_ms_p50
         rows += got

@@ -15,7 +15,7 @@ def sentences(start, end):
 def big_task(n):
     "n examples to train on, and 40 to select and to report by"
     from hkd.data import make_task
-    cuts = dict(train=(80, 80+n), select=(0, 40), validation=(40, 80))
+    cuts = dict(train=(80, 80+n), tuning=(0, 40), validation=(40, 80))
     return make_task(f'{n} sentences', 'text', ('sentence',), {s: (dict(sentence=x), y, s) for s, c in cuts.items() for x, y in [sentences(*c)]})
 
 def peak(n, teachers):
@@ -24,14 +24,14 @@ def peak(n, teachers):
     from hkd.demo import demo_config, demo_tokenizer
     from hkd.models import model_from_config
     from hkd.measure import resident_peak
-    from hkd.teachers import Teachers
+    from hkd.teachers import MeanEnsemble
     from hkd.training import distill, finetune
     kept.check_teacher = lambda *args: None    # these know nothing
     task, tok = big_task(n), demo_tokenizer()
     student = model_from_config(demo_config('text', 'student'), task, tok)
     few = dict(max_steps=STEPS, bf16=False, eval_strategy='no', save_strategy='no')
     if not teachers: finetune(student, task, **few)
-    else: distill(student, Teachers([Path(os.environ['HKD_TEACHERS'])/str(i) for i in range(teachers)]), task, **few)
+    else: distill(student, MeanEnsemble([Path(os.environ['HKD_TEACHERS'])/str(i) for i in range(teachers)]), task, **few)
     return resident_peak()
 
 def in_a_process(n, teachers, folder):
@@ -53,7 +53,7 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
     from hkd.demo import demo_tokenizer
     from hkd.models import model_from_config
     from hkd.kd_losses import KD
-    from hkd.teachers import Answers, TrainSet
+    from hkd.teachers import TeacherLogits, TrainSet
     from hkd.trainer import KDTrainer
     from hkd.training import training_arguments
     import numpy as np, torch
@@ -66,7 +66,7 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
     def seconds(k):
         student = model_from_config(BertConfig(vocab_size=len(tok), hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512), task, tok)
         data, clock = TrainSet([part]*k), Clock()
-        answers = Answers([[np.zeros((len(part), 2), np.float32)]*k])
+        answers = TeacherLogits([[np.zeros((len(part), 2), np.float32)]*k])
         with tempfile.TemporaryDirectory() as d:
             args = training_arguments(task, len(data), d, num_train_epochs=1, bf16=False, eval_strategy='no', save_strategy='no', disable_tqdm=True, logging_steps=10**6)
             trainer = KDTrainer(student, args, task, data, answers, KD(alpha=.9), callbacks=[clock])

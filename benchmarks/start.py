@@ -22,7 +22,7 @@ def artifact(folder):
     "The one of SST-2, or one of its shape with random weights"
     if (at := HERE/'runs/sst2-ladder/artifact3').is_dir(): return at
     sys.path.insert(0, str(HERE/'benchmarks'))
-    from engines import MINILM, text_model
+    from backends import MINILM, text_model
     from hkd.artifact import save_compressed
     return save_compressed(text_model(3, 9700, **MINILM), folder/'artifact')
 

@@ -1,6 +1,6 @@
 """How many examples a second distillation takes: hkd, the textbook loop, TextBrewer and torchdistill.
 
-`python benchmarks/training.py [--rounds 5] [--examples 640] [--only a,g,h]` trains the same student under the same teacher on the same examples of SST-2, the contenders in turns. The time goes from the first look at the data to the end of the last optimiser step: tokenising, evaluation and saving are outside it. Data and models are found as hkd finds them (`$HKD_DATA`, `$HKD_MODELS`).
+`python benchmarks/training.py [--rounds 5] [--examples 640] [--only a,g,h]` trains the same student under the same teacher on the same examples of SST-2, the contenders in turns. The time goes from the first look at the data to the end of the last optimizer step: tokenizing, evaluation and saving are outside it. Data and models are found as hkd finds them (`$HKD_DATA`, `$HKD_MODELS`).
 """
 import argparse, gc, io, os, shutil, subprocess, sys, tempfile, time, types, warnings
 from collections import namedtuple
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, default_data_collator, get_linear_schedule_with_warmup
 
 MODEL, TASK, LAYERS = 'minilm-l6-h384-uncased', 'sst2', 3
-T, ALPHA, LR, BATCH, LENGTH = 4., .9, 5e-5, 32, 128
+temperature, ALPHA, LR, BATCH, LENGTH = 4., .9, 5e-5, 32, 128
 DEVICE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device('cpu')
 BF16, ON_CPU = training.has_bf16(), DEVICE.type == 'cpu'
 
@@ -69,7 +69,7 @@ def models_and_task():
     "Teacher, student and task; `whole` is all that the task has to read"
     task = load_task(TASK)
     teacher = load_model(MODEL, task, reset_head=True).to(DEVICE).requires_grad_(False)
-    whole = [prepare(task, s, teacher.processor, LENGTH) for s in ('train', 'select')]
+    whole = [prepare(task, s, teacher.processor, LENGTH) for s in ('train', 'tuning')]
     return types.SimpleNamespace(task=task, teacher=teacher, student=student_from_teacher(teacher, LAYERS), whole=whole)
 
 def world(base, n):
@@ -79,7 +79,7 @@ def world(base, n):
         f = lambda b: dict(tok(b['sentence'], truncation=True, max_length=LENGTH, **kw), labels=b['label'])
         return few.map(f, batched=True, remove_columns=few.column_names, keep_in_memory=True)
     pad = DataCollatorWithPadding(tok)
-    return types.SimpleNamespace(**vars(base) | dict(n=n, steps=-(-n//BATCH), task=replace(base.task, splits=dict(train=few, select=base.task.splits['select'].select(range(2)))),
+    return types.SimpleNamespace(**vars(base) | dict(n=n, steps=-(-n//BATCH), task=replace(base.task, splits=dict(train=few, tuning=base.task.splits['tuning'].select(range(2)))),
         padded=(rows(padding='max_length'), default_data_collator), dynamic=(rows(), lambda r: dict(pad(r)))))   # TextBrewer takes a dict for a dict only if it is no subclass
 
 def cast(on): return torch.autocast(DEVICE.type, torch.bfloat16, enabled=on)
@@ -106,7 +106,7 @@ def clock(steps):
     try:
         with patch.object(DataLoader, '__iter__', start): yield times
     finally: hook.remove()
-    if len(done) != steps: raise RuntimeError(f'{len(done)} optimiser steps instead of {steps}')
+    if len(done) != steps: raise RuntimeError(f'{len(done)} optimizer steps instead of {steps}')
 
 # The contenders: each trains `m` on the examples of `w`, and gives the seconds that come on top of what the clock sees
 
@@ -116,7 +116,7 @@ def textbook(w, m, tmp, rows, bf16=False, order='random'):
         def compute_loss(self, model, inputs, return_outputs=False, **kw):
             with torch.no_grad(), cast(bf16): z_t = w.teacher(**inputs).logits.float()   # Trainer casts the student alone
             out = model(**inputs)
-            kd = F.kl_div(F.log_softmax(out.logits/T, -1), F.softmax(z_t/T, -1), reduction='batchmean')*T**2
+            kd = F.kl_div(F.log_softmax(out.logits/temperature, -1), F.softmax(z_t/temperature, -1), reduction='batchmean')*temperature**2
             return ALPHA*kd + (1-ALPHA)*out.loss
     data, collate = getattr(w, rows)
     args = TrainingArguments(tmp, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=LR, bf16=bf16, train_sampling_strategy=order, use_cpu=ON_CPU, eval_strategy='no', save_strategy='no', report_to='none', disable_tqdm=True)
@@ -131,7 +131,7 @@ def brewed(w, m, tmp, rows, bf16=False):
     opt = torch.optim.AdamW(m.parameters(), lr=LR, fused=True)
     answer = lambda batch, out: dict(logits=out.logits.float(), losses=out.loss)
     # No log_dir, no TensorBoard. It saves once, after the last step. Its KD loss is a cross-entropy without T², which costs the same; see `same_loss`.
-    distiller = GeneralDistiller(TrainingConfig(output_dir=tmp, device=DEVICE), DistillationConfig(temperature=T, kd_loss_weight=ALPHA, hard_label_weight=1-ALPHA), teacher, m, answer, answer)
+    distiller = GeneralDistiller(TrainingConfig(output_dir=tmp, device=DEVICE), DistillationConfig(temperature=temperature, kd_loss_weight=ALPHA, hard_label_weight=1-ALPHA), teacher, m, answer, answer)
     with distiller: distiller.train(opt, loader, num_epochs=1, scheduler_class=get_linear_schedule_with_warmup, scheduler_args=dict(num_warmup_steps=int(.1*w.steps), num_training_steps=w.steps))
 
 def boxed(w, m, tmp, rows, bf16=False):
@@ -150,7 +150,7 @@ def boxed(w, m, tmp, rows, bf16=False):
     config = dict(num_epochs=1, teacher=dict(forward_proc='logits', requires_grad=False), student=dict(forward_proc='logits'),
         train_data_loader=dict(dataset_id='train', collate_fn='pad', requires_supp=False, sampler=dict(class_or_func=RandomSampler), kwargs=dict(batch_size=BATCH, num_workers=0, pin_memory=not ON_CPU)),
         optimizer=dict(key='AdamW', kwargs=dict(lr=LR, fused=True), max_grad_norm=1.), scheduler=dict(key='get_linear_schedule_with_warmup', kwargs=dict(num_warmup_steps=0, num_training_steps=w.steps), scheduling_step=1),
-        criterion=dict(key='WeightedSumLoss', kwargs=dict(sub_terms=dict(kd=dict(weight=1., criterion=dict(key='KDLoss', kwargs=dict(**side, temperature=T, alpha=1-ALPHA, beta=ALPHA)))))))
+        criterion=dict(key='WeightedSumLoss', kwargs=dict(sub_terms=dict(kd=dict(weight=1., criterion=dict(key='KDLoss', kwargs=dict(**side, temperature=temperature, alpha=1-ALPHA, beta=ALPHA)))))))
     # Its example hands over an Accelerator, of which it asks `use_fp16`, gone from accelerate: without one, batches are moved here. The labels are given as targets too, without which KDLoss drops alpha and T².
     box = get_distillation_box(w.teacher, m, dict(train=data), config, DEVICE, None, False, 1)
     box.pre_epoch_process(epoch=0)
@@ -165,14 +165,14 @@ def ours(w, m, tmp, teacher=True, cold=False, off=()):
     if cold:
         shutil.rmtree(teachers.cache_dir(), ignore_errors=True)
         begin = time.perf_counter()
-        teachers.teacher_logits(w.teacher, w.task, max_length=LENGTH, bf16=BF16)   # with tokenising, hashing and writing
+        teachers.teacher_logits(w.teacher, w.task, max_length=LENGTH, bf16=BF16)   # with tokenizing, hashing and writing
         spent = time.perf_counter()-begin
     # A few examples use few words: the student keeps those of the whole task, as in a run on all of it.
     rows = (lambda *_: nullcontext()) if 'used_rows' in off else (lambda m, args, parts: used(m, args, w.whole))
     attention = patch.object(trainer, '_plain_attention', lambda *_: nullcontext()) if '_plain_attention' in off else nullcontext()
     lengths = patch.object(teachers.TrainSet, 'lengths', None) if 'lengths' in off else nullcontext()
     with lengths, attention, patch.object(teachers, 'check_teacher', lambda *_: None), patch.multiple(training, _metrics=lambda *_: {}, used_rows=rows):
-        if teacher: training.distill(m, w.teacher, w.task, alpha=ALPHA, T=T, max_length=LENGTH, **kw)
+        if teacher: training.distill(m, w.teacher, w.task, alpha=ALPHA, temperature=temperature, max_length=LENGTH, **kw)
         else: training.finetune(m, w.task, max_length=LENGTH, **kw)
     return spent
 
@@ -190,7 +190,7 @@ CONTENDERS = dict(
     c1=Contender("c, teacher's answers kept", partial(ours, off=('lengths', 'used_rows', '_plain_attention')), None, BF16, "g without what c2, c3 and g add"),
     c2=Contender('c1, grouped by length', partial(ours, off=('used_rows', '_plain_attention')), None, BF16, 'texts of like length meet in a batch'),
     c3=Contender('c2, only the rows in use', partial(ours, off=('_plain_attention',)), None, BF16, "the word embeddings have the rows that the task's texts use"),
-    f=Contender('hkd, first epoch', partial(ours, cold=True), None, BF16, "the teacher's answers are computed, tokenised for, hashed and kept, in the time"),
+    f=Contender('hkd, first epoch', partial(ours, cold=True), None, BF16, "the teacher's answers are computed, tokenized for, hashed and kept, in the time"),
     g=Contender('hkd, later epochs', ours, None, BF16, "c3 with attention by its formula: the teacher's answers are read from the cache"),
     h=Contender('hkd, no teacher', partial(ours, teacher=False), None, BF16, 'plain fine-tuning'))
 
@@ -210,9 +210,9 @@ def expected(w):
     rows, pad = w.dynamic
     batch = {k: v.to(DEVICE) for k, v in pad(list(rows)).items()}
     with torch.no_grad(): (ce, z_s), z_t = w.student(**batch)[:2], w.teacher(**batch).logits
-    p, q = F.softmax(z_t/T, -1), F.log_softmax(z_s/T, -1)
+    p, q = F.softmax(z_t/temperature, -1), F.log_softmax(z_s/temperature, -1)
     cross, entropy = -(p*q).sum(-1).mean(), -(p*p.log()).sum(-1).mean()
-    return ((1-ALPHA)*ce + ALPHA*T**2*(cross-entropy)).item(), ((1-ALPHA)*ce + ALPHA*cross).item(), ce.item()
+    return ((1-ALPHA)*ce + ALPHA*temperature**2*(cross-entropy)).item(), ((1-ALPHA)*ce + ALPHA*cross).item(), ce.item()
 
 def same_loss(base, keys):
     "Contender -> (loss of its first step, as the formula has it), on one batch, without dropout"

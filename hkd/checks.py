@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'ALIASES', 'METRIC_NAMES', 'LOSS_NAMES',
-           'INTERMEDIATE_NAMES', 'ENGINES', 'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in',
+           'INTERMEDIATE_NAMES', 'BACKENDS', 'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in',
            'tables_of', 'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice',
-           'check_metric', 'check_engine', 'check_split', 'check_temperature', 'check_teaching', 'full_names',
+           'check_metric', 'check_backend', 'check_split', 'check_temperature', 'check_teaching', 'full_names',
            'check_numbers', 'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'check_repo',
            'check_online', 'find_record']
 
@@ -19,7 +19,7 @@ from .files import (HKDError, MissingError, artifact_folder, data_dir, is_hub_na
                        offline, reading)
 
 # %% ../nbs/00j_checks.ipynb #0021f523
-SPLITS = ('train','select','validation','test')
+SPLITS = ('train','tuning','validation','test')
 TABLES = ('.tsv','.csv','.jsonl','.ndjson','.json','.parquet')
 IMAGES = ('.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff')
 DEMO_TASKS = ('demo-text','demo-image')
@@ -141,7 +141,7 @@ def _check_data_set(name, repo):
 
 # %% ../nbs/00j_checks.ipynb #ab7a46c6
 def find_transfer(source)->Path:
-    "A file or folder of unlabelled examples, also by its place under `data_dir()`"
+    "A file or folder of unlabeled examples, also by its place under `data_dir()`"
     return next((d/source for d in (Path(), data_dir()) if d and (d/source).exists()), Path(source))
 
 def check_transfer(source): # a path or 'perturbed'
@@ -171,7 +171,7 @@ def _in_cache(name, *files):
 METRIC_NAMES = ('accuracy','f1','matthews','pearson','spearman')
 LOSS_NAMES = ('soft','mse','hard','dkd','dist','rkd','cosine')
 INTERMEDIATE_NAMES = ('hint','pkd','tinybert','minilm','cosine','rkd')
-ENGINES = ('torch','bnb','onnx')   # what can run an artifact; a checkpoint runs on the first
+BACKENDS = ('torch','bnb','onnx')   # what can run an artifact; a checkpoint runs on the first
 
 def check_choice(what:str, value, known): # the option's name, its value and the possible ones
     "Refuse a value that is not one of several"
@@ -183,15 +183,15 @@ def check_metric(metric:str, known=METRIC_NAMES)->str: # the same
     "Refuse an unknown metric"
     return check_choice('metric', metric, known)
 
-def check_engine(
-    engine:str,         # a name; None: torch
+def check_backend(
+    backend:str,         # a name; None: torch
     model=None,         # what it is to run, for the message
     artifact:bool=True, # is that an artifact?
-)->str:                 # the engine's name
-    "Refuse an unknown engine, and one that does not run this model"
-    engine = check_choice('engine', engine or 'torch', ENGINES)
-    if artifact or engine=='torch': return engine
-    raise HKDError(f"{model} is no artifact, and {engine} runs artifacts only",
+)->str:                 # the backend's name
+    "Refuse an unknown backend, and one that does not run this model"
+    backend = check_choice('backend', backend or 'torch', BACKENDS)
+    if artifact or backend=='torch': return backend
+    raise HKDError(f"{model} is no artifact, and {backend} runs artifacts only",
                    fix=f"a recipe's artifact stage makes one, `hkd export {model}` writes ONNX files")
 
 def check_split(split:str)->str: # the same
@@ -202,14 +202,14 @@ def check_split(split:str)->str: # the same
 def _between(value, low=0, high=math.inf): # a finite number in this range
     return isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
 
-def check_temperature(T):
+def check_temperature(temperature):
     "Refuse what no logits can be divided by"
-    if not _between(T) or T==0: raise HKDError(f"T={T!r}", "the temperature must be above 0", "use 2 or so")
+    if not _between(temperature) or temperature==0: raise HKDError(f"temperature={temperature!r}", "the temperature must be above 0", "use 2 or so")
 
 def check_teaching(
     loss='soft',              # a name, or a function
     alpha:float=.5,           # weight of KD, 0 to 1
-    T:float=2.,               # temperature
+    temperature:float=2.,               # temperature
     beta:float=0.,            # weight of the intermediate loss
     intermediate:str=None,    # a name
     regression:bool=False,    # one number to predict, no classes
@@ -219,7 +219,7 @@ def check_teaching(
     "Refuse arguments of distillation that make no sense"
     if not callable(loss): check_choice('loss', loss, losses)
     if not _between(alpha, 0, 1): raise HKDError(f"alpha={alpha!r}", "the weight of KD must be from 0 to 1")
-    check_temperature(T)
+    check_temperature(temperature)
     if not _between(beta): raise HKDError(f"beta={beta!r}", "this weight must be 0 or more")
     if intermediate is not None: check_choice('intermediate loss', intermediate, others)
     if beta and intermediate is None:

@@ -18,7 +18,7 @@ from . import checks, files
 from .files import HKDError
 from .progress import heartbeat
 from .runs import (RecipeOptions, comparison, dry_run, read_record, run_recipe, show_records, write_together)
-from .shell import (Columns, DataOptions, Engine, Json, KDOptions, Model, Output, TaskArg, Tracker,
+from .shell import (Columns, DataOptions, Backend, Json, KDOptions, Model, Output, TaskArg, Tracker,
                        TrainingOptions, argument, check_inputs, check_start, comma_list, layer_list, option,
                        print_json, print_table, read_inputs, say, show_rows, with_options)
 
@@ -57,12 +57,12 @@ def _hkd(
     "Compress Transformers for text and images, and measure what it costs."
 
 # %% ../nbs/08_cli.ipynb #08ea0002
-def _check_engines(model, engines):
-    "A model that predicts, in one engine or several"
-    for e in engines: checks.check_engine(e)
+def _check_backends(model, backends):
+    "A model that predicts, in one backend or several"
+    for e in backends: checks.check_backend(e)
     checks.check_model(model)
     checkpoint = files.local_folder(model) and not files.artifact_folder(model)
-    for e in engines: checks.check_engine(e, model, artifact=not checkpoint)
+    for e in backends: checks.check_backend(e, model, artifact=not checkpoint)
 
 # %% ../nbs/08_cli.ipynb #861fb422
 def _start(name, task, seed, image_size=None):
@@ -86,16 +86,16 @@ def run_command(
     recipe:argument(str, None, "A recipe's name (hkd recipes lists them) or a .toml file."),
     changes:RecipeOptions, tracker:Tracker=None, runs:Runs=Path('runs'),
     only_plan:option(bool, "Check everything and show the stages; train nothing.", '--dry-run')=False,
-    rehearse:option(str, "Run the stages in seconds, with tiny models on demo-text or demo-image.",
+    smoke_test:option(str, "Run the stages in seconds, with tiny models on demo-text or demo-image.",
                     metavar='DEMO')=None, as_json:Json=False,
 ):
     "Take a teacher through a whole recipe to a deployed model; interrupted runs resume."
     found = changes.recipes(recipe)
     if tracker: checks.check_tracker(tracker)
-    if rehearse:
-        from hkd.recipe import rehearsal
-        if changes.task: say(f"--task {changes.task} is for the real run; this uses {rehearse}", as_json)
-        found = [rehearsal(r, rehearse) for r in found]
+    if smoke_test:
+        from hkd.recipe import smoke_test
+        if changes.task: say(f"--task {changes.task} is for the real run; this uses {smoke_test}", as_json)
+        found = [smoke_test(r, smoke_test) for r in found]
     if only_plan: return dry_run(found, runs, as_json)
     records = [run_recipe(r, runs, _words, as_json, tracker) for r in found]
     show_records(records, [runs/r.name for r in found], as_json)
@@ -185,15 +185,15 @@ def _load_teacher(name, task, labels, image_size):
     if not labels: return load_model(name, task, image_size=image_size)
     return with_labels(load_model(name, image_size=image_size), comma_list(labels), task)
 
-@_command('distill', "hkd distill runs/teacher sst2 --layers 3 -o runs/student --control")
+@_command('distill', "hkd distill runs/teacher sst2 --layers 3 -o runs/student --baseline")
 def distill_command(
     names:argument(list[str], 'TEACHER [STUDENT] TASK', "Models as for finetune; without STUDENT give "
                    "--layers. Then the task."),
     output:Output, kd:KDOptions, training:TrainingOptions, data:DataOptions,
     layers:option(str, "Cut the student from the teacher: how many layers, or which (0,2,5).")=None,
     teacher_labels:option(str, "Class names in the order of the teacher's outputs, comma between.")=None,
-    control:option(bool, "Also train the same start without the teacher (as NAME-control), and compare.",
-                   '--control')=False,
+    baseline:option(bool, "Also train the same start without the teacher (as NAME-baseline), and compare.",
+                   '--baseline')=False,
     as_json:Json=False,
 ):
     "Train a student on labels and on its teacher's predictions."
@@ -201,7 +201,7 @@ def distill_command(
     args, size = training.arguments(), training.image_size
     kd.check()
     files.check_output(output)
-    beside = files.check_output(output.with_name(output.name+'-control')) if control else None
+    beside = files.check_output(output.with_name(output.name+'-baseline')) if baseline else None
     data.check(task)
     checks.check_model(teacher, train=True)
     if student: check_start(student, task)
@@ -213,31 +213,31 @@ def distill_command(
     teacher = _load_teacher(teacher, task, teacher_labels, None if student else size)   # a cut has its size
     start = lambda: _student(teacher, student, layers, task, training.seed, size)
     done = library.distill(start(), teacher, task, output_dir=output, **kd.arguments(), **args)
-    if control:
+    if baseline:
         if kd.transfer: args['max_steps'] = done.steps   # as many steps, on fewer examples
-        control = library.finetune(start(), task, beside, **args)
+        baseline = library.finetune(start(), task, beside, **args)
     above = {s:library.evaluate(teacher, task, s, max_length=training.max_length) for s in done.metrics}
     rows = _rows('teacher', teacher, above) + _rows(output.name, done.model, done.metrics)
-    if control: rows += _rows(beside.name, control.model, control.metrics)
-    notes = [] if task.is_regression else _verdicts(task, output.name, above, done, control, training)
+    if baseline: rows += _rows(beside.name, baseline.model, baseline.metrics)
+    notes = [] if task.is_regression else _verdicts(task, output.name, above, done, baseline, training)
     _show_trained(rows, done, notes, as_json, output)
 
-def _verdicts(task, name, above, done, control, training):
+def _verdicts(task, name, above, done, baseline, training):
     "What the student's accuracy says about its teacher, and about a control"
     import numpy as np
     from hkd.stats import mcnemar, wilson
     from hkd.report import warning
     from hkd.teachers import predict_logits
-    split = task.report_split
+    split = task.eval_split
     row = lambda name, metrics: dict(name=name, split=split, **metrics[split])
     student, notes = row(name, done.metrics), []
     n = student['n']
     if wilson(student['accuracy']*n/100, n)[0] > above[split]['accuracy']:
         notes.append(warning('teacher', row('teacher', above), student))
-    if not control: return notes
-    other, labels = row(f'{name}-control', control.metrics), np.asarray(task.split(split)['label'])
+    if not baseline: return notes
+    other, labels = row(f'{name}-control', baseline.metrics), np.asarray(task.split(split)['label'])
     right = lambda m: predict_logits(m, task, split, max_length=training.max_length).argmax(-1)==labels
-    test = mcnemar(right(control.model), right(done.model))
+    test = mcnemar(right(baseline.model), right(done.model))
     found = dict(seed=training.seed, p=test.p, only_name=test.b01, only_than=test.b10)
     notes.append(comparison(dict(found, name=name, than=other['name'], difference=100*(test.b01-test.b10)/n)))
     if test.p<.05 and test.b01<test.b10: notes.append(warning('student', student, other, test.p))
@@ -248,21 +248,21 @@ def _verdicts(task, name, above, done, control, training):
 def evaluate_command(
     model:Model, task:TaskArg, data:DataOptions,
     split:option(str, "train, select, validation or test; left out: validation, else test.")=None,
-    engine:Engine=None,
+    backend:Backend=None,
     max_length:option(int, "Tokens per text; left out: as the model was trained.", min=4)=None,
     as_json:Json=False,
 ):
     "Measure a model or an artifact on one split of a task, with a 95 % interval."
     if split: checks.check_split(split)
     data.check(task)
-    _check_engines(model, [engine])
-    from hkd.measure import load_any
+    _check_backends(model, [backend])
+    from hkd.measure import load
     from hkd.stats import wilson
     from hkd.training import evaluate
     task = data.load(task)
-    split = split or task.report_split
+    split = split or task.eval_split
     task.split(split)
-    found = evaluate(load_any(model, engine, task), task, split, max_length=max_length)
+    found = evaluate(load(model, backend, task), task, split, max_length=max_length)
     if 'accuracy' in found:
         low, high = wilson(round(found['accuracy']*found['n']/100), found['n'])
         found['95 % interval'] = f'{low:.1f} to {high:.1f}'
@@ -274,21 +274,21 @@ def predict_command(
     model:Model,
     items:argument(list[str], 'TEXT|IMAGE|FILE...', "Texts, files of texts (.txt, a table), images, or "
                    "folders of images."),
-    engine:Engine=None,
+    backend:Backend=None,
     columns:Columns=None, as_json:Json=False,
 ):
     "Classify texts or images."
-    _check_engines(model, [engine])
+    _check_backends(model, [backend])
     check_inputs(items, files.modality_here(model))
-    light = _light_model(model) if engine=='onnx' else None
+    light = _light_model(model) if backend=='onnx' else None
     if light:
         inputs = read_inputs(items, light.modality, columns)
         found = light.predict(inputs)
     else:
         from hkd import training
         from hkd.architecture import modality_of
-        from hkd.measure import load_any
-        loaded = load_any(model, engine)
+        from hkd.measure import load
+        loaded = load(model, backend)
         inputs = read_inputs(items, modality_of(loaded.config), columns)
         found = training.predict(loaded, inputs)
     words = [' | '.join(x) if isinstance(x, tuple) else str(x) for x in inputs]
@@ -303,28 +303,28 @@ def _light_model(model):
     return light
 
 # %% ../nbs/08_cli.ipynb #b0df014c
-_COLUMNS = ['engine', 'accuracy', 'parameters', 'size', 'latency', 'throughput', 'memory', 'energy']
+_COLUMNS = ['backend', 'accuracy', 'parameters', 'size', 'latency', 'throughput', 'memory', 'energy']
 
-@_command('bench', "hkd bench runs/demo-text/artifact --engine torch --engine onnx")
+@_command('bench', "hkd bench runs/demo-text/artifact --backend torch --backend onnx")
 def bench_command(
     model:Model,
     task:option(str, "Also measure accuracy, on this task.")=None,
-    engine:option(list[str], "torch, bnb or onnx; may be repeated. Left out: all that can run here (a "
+    backend:option(list[str], "torch, bnb or onnx; may be repeated. Left out: all that can run here (a "
                   "checkpoint: torch).")=None,
     batch_size:option(int, "Examples per batch.", min=1)=1,
     length:option(int, "Tokens of a text.", min=4)=32,
     as_json:Json=False,
 ):
     "Measure a model's or artifact's size, memory and speed on this machine."
-    _check_engines(model, engine or [None])
+    _check_backends(model, backend or [None])
     if task: checks.check_task(task)
     from hkd.measure import bench
     from hkd.report import table
     artifact = files.artifact_folder(model)
-    engines = engine or (checks.ENGINES if artifact else ['torch'])
-    say(f"measuring {artifact or model} in {', '.join(engines)}: some seconds per engine", as_json)
-    rows = bench(model, engines, task and DataOptions().load(task), batch_size=batch_size, length=length)
-    notes = [f"{r['engine']}: {r['note']}" for r in rows if 'note' in r]
+    backends = backend or (checks.BACKENDS if artifact else ['torch'])
+    say(f"measuring {artifact or model} in {', '.join(backends)}: some seconds per backend", as_json)
+    rows = bench(model, backends, task and DataOptions().load(task), batch_size=batch_size, length=length)
+    notes = [f"{r['backend']}: {r['note']}" for r in rows if 'note' in r]
     ran = [r for r in rows if 'note' not in r]
     if as_json: return show_rows(rows, as_json, notes=notes)
     print_table(table(ran, _COLUMNS), model, notes)
@@ -353,8 +353,8 @@ def push_command(
     repo:argument(str, 'OWNER/NAME', "Where it goes on the hub; made if it isn't there."),
     card_only:option(bool, "Write README.md into the folder; send nothing.", '--card-only')=False,
     private:option(bool, "Hide a new repository from others.", '--private')=False,
-    licence:option(str, "Of what you share, such as apache-2.0; left out: that of the base model, if its "
-                   "README names it.", '--licence', '--license')=None,
+    license:option(str, "Of what you share, such as apache-2.0; left out: that of the base model, if its "
+                   "README names it.", '--license', '--license')=None,
     record:option(Path, "The record to write from; left out: results.json of the run.")=None,
     stage:option(str, "Its name in the record; left out: the folder's.")=None,
     as_json:Json=False,
@@ -364,7 +364,7 @@ def push_command(
     checks.find_record(folder, record)
     if not card_only: checks.check_online(repo)
     from hkd.hub import push_to_hub, write_card
-    about = dict(licence=licence, record=record, stage=stage)
+    about = dict(license=license, record=record, stage=stage)
     done = write_card(folder, repo, **about) if card_only else push_to_hub(folder, repo, private, **about)
     show_rows([{'model':str(folder), 'card' if card_only else 'on the hub':str(done)}], as_json)
 
@@ -405,7 +405,7 @@ GUIDE = """hkd compresses Transformers for text and images, and measures what it
   hkd demo                                 the whole of it on generated data, two minutes
   hkd recipes                              the recipes; hkd recipes bert > mine.toml to change one
   hkd run bert --task reviews.tsv --name mine   teacher, student, QLoRA, pruning, artifact; it can resume
-  hkd run bert --rehearse demo-text        the same stages in seconds, before the hours
+  hkd run bert --smoke-test demo-text        the same stages in seconds, before the hours
   hkd report runs/mine                     accuracy, size and speed, relative to the teacher
   hkd predict runs/mine/artifact "a fine and moving film"
   hkd bench runs/mine/artifact             size and speed on this machine

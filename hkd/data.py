@@ -47,7 +47,7 @@ class Task:
     @property
     def label2id(self): return {name:i for i, name in self.id2label.items()}
     @property
-    def report_split(self): return next((s for s in ('validation','test') if s in self.splits), 'select')
+    def eval_split(self): return next((s for s in ('validation','test') if s in self.splits), 'tuning')
 
     def split(self, name): # a split's name
         "The examples of one split"
@@ -68,7 +68,7 @@ def load_task(
     label:str=None,    # label column; None: found
     labels:list=None,  # label names in order; None: found
     metric:str=None,   # 'accuracy', 'f1', 'matthews', or 'pearson' or 'spearman' for regression
-    select:float=.1,   # fraction of train (or number of examples) to make choices on
+    tuning:float=.1,   # fraction of train (or number of examples) to make choices on
     seed:int=0,        # for what is cut from train, and for augmentation
 )->Task:
     "A task from a name, a folder, a file or the hub"
@@ -81,7 +81,7 @@ def load_task(
     settings |= {k:v for k, v in given.items() if v}
     found = read_source(source, name, settings.get('columns'), label)
     found |= {k:v for k, v in settings.items() if v is not None and k!='columns'}
-    return make_task(name, **found, select=select, seed=seed)
+    return make_task(name, **found, tuning=tuning, seed=seed)
 
 def _name_and_settings(source):
     "A task's name, and what is known of it: label names, metric, augmentation"
@@ -131,10 +131,10 @@ def _dataset(modality, inputs, labels):
     rows = dict(id=list(range(len(labels))), **inputs, label=labels)
     return Dataset.from_dict(rows, features=Features(features))
 
-def _check_names(where, modality, columns, labels, select):
+def _check_names(where, modality, columns, labels, tuning):
     if labels and len(set(labels))<len(labels):
         raise HKDError(f"labels={listed(labels)}", "duplicate class name", "list each class once")
-    if select<0: raise HKDError(f"select={select}", "below 0", "give a fraction of train or a number of rows")
+    if tuning<0: raise HKDError(f"tuning={tuning}", "below 0", "give a fraction of train or a number of rows")
     for c in columns:
         if modality=='text' and (c in ('id','label','image') or '\0' in str(c)):
             raise HKDError(where, f"a text column can't be called {brief(repr(c))}", "rename it")
@@ -146,7 +146,7 @@ def make_task(
     parts:dict,        # split -> (input columns as a dict of lists, labels as written, the file for messages)
     labels:list=None,  # label names in order; None: found in train
     metric:str=None,   # one of `METRICS`; None: accuracy
-    select:float=.1,   # fraction of train's contents to choose on (at most 1000), or their number
+    tuning:float=.1,   # fraction of train's contents to choose on (at most 1000), or their number
     phrases:bool=False,# train holds phrases of its own sentences, as SST-2 does
     augment:dict=None, # settings of `augment`
     seed:int=0,        # for the cut
@@ -161,13 +161,13 @@ def make_task(
     y, where = parts['train'][1:]
     if metric in REGRESSION: labels = None
     elif labels is None: labels = class_names(y, where)
-    _check_names(where, modality, columns, labels, select)
+    _check_names(where, modality, columns, labels, tuning)
     task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed)
     data = {s: _dataset(modality, x, encode_labels(y, labels, where)) for s, (x, y, where) in parts.items()}
     if labels and len(classes := set(data['train']['label'][:]))<2:
         only = brief(labels[classes.pop()])
         raise HKDError(where, f"one class only ({only})", "a classifier needs at least two")
-    splits, left_out = disjoint_splits(task, data, select, phrases)
+    splits, left_out = disjoint_splits(task, data, tuning, phrases)
     for s in splits:
         if len(splits[s]): continue
         where = parts.get(s, parts['train'])[2]
@@ -259,18 +259,18 @@ class ImageSet(torch.utils.data.Dataset):
         ds:Dataset,     # with `id` and `image`
         view:int=None,  # which view
         processor=None, # give its output instead of images, and keep that for the next time
-        room:int=2**31, # bytes that may be kept
+        max_cache_bytes:int=2**31, # bytes that may be kept
     ):
         self.task, self.ds, self.view, self.processor = task, ds, view, processor
-        self.room, self.kept = room, {}
+        self.max_cache_bytes, self.kept = max_cache_bytes, {}
     def __len__(self): return len(self.ds)
     def __getitem__(self, i):
         key = int(i), self.view
         if key in self.kept: return dict(self.kept[key])
         row = self._read(int(i))
         size = sum(value.nbytes for value in row.values() if torch.is_tensor(value))
-        if self.processor is not None and size<=self.room:
-            self.kept[key], self.room = row, self.room-size
+        if self.processor is not None and size<=self.max_cache_bytes:
+            self.kept[key], self.max_cache_bytes = row, self.max_cache_bytes-size
         return dict(row)
     def _read(self, i):
         row = self.ds[i]

@@ -166,8 +166,8 @@ def demo_config(
     return BertConfig(vocab_size=vocab_size or len(demo_tokenizer()), max_position_embeddings=128, **shape)
 
 # %% ../nbs/00b_demo.ipynb #91c1eafa
-DEMO_SIZES = dict(text=dict(train=3000, select=300, validation=500, test=500),
-                  image=dict(train=800, select=150, validation=300, test=300))   # examples of each split
+DEMO_SIZES = dict(text=dict(train=3000, tuning=300, validation=500, test=500),
+                  image=dict(train=800, tuning=150, validation=300, test=300))   # examples of each split
 DEMO_SLIPS = dict(text=.1, image=.15)   # fraction of train's labels that are wrong
 
 def _with_errors(labels, fraction, seed):

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from .files import HKDError
 from .records import load_results
-from .measure import load_any
+from .measure import load
 from .report import Table, plot_tradeoff
 
 # %% ../nbs/09b_explore.ipynb #8d610b27
@@ -52,7 +52,7 @@ def plot_rows(
 ):                     # the matplotlib figure
     "Accuracy against size or time, of chosen rows"
     split = split or record.rows[0].split
-    def chosen(row): return row.name in names if names else row.engine in (None, 'torch')
+    def chosen(row): return row.name in names if names else row.backend in (None, 'torch')
     rows = [row for row in record if row.split == split and chosen(row)]
     if not rows: raise HKDError(f"names={names}", f"no such row on {split}", f"choose from {_names(record)}")
     fig, ax = plt.subplots(figsize=(6, 4), facecolor='white', layout='constrained')
@@ -79,8 +79,8 @@ def differing(
     def classes(name):
         if name not in [r.name for r in record]:
             raise HKDError(name, 'no such row', f"there are {_names(record)}")
-        stage, _, engine = name.partition(', ')   # of the run's first seed
-        model = load_any(Path(folder)/stage, engine or None, task)
+        stage, _, backend = name.partition(', ')   # of the run's first seed
+        model = load(Path(folder)/stage, backend or None, task)
         return np.asarray(teacher_logits(model, task, split)).argmax(-1)
     of_a, of_b, examples = classes(a), classes(b), task.split(split)
     y = np.asarray(examples['label'])

@@ -18,7 +18,7 @@ from .light import light_settings, onnx_folder
 from .manifest import is_artifact
 from .architecture import fixed_size, image_size_of, modality_of, position_limit, vision_config
 from .models import input_length, load_model, processor_of, read_processor
-from .artifact import LOADERS, drift, float_copy, load_compressed, load_torch, read_skeleton
+from .artifact import LOADERS, logit_difference, float_copy, load_compressed, load_torch, read_skeleton
 
 # %% ../nbs/05b_export.ipynb #09012f3e
 def _onnx():
@@ -97,7 +97,7 @@ def _write_onnx(model, examples, folder):
 
 def _no_onnx(model, error):
     why = re.sub(r'(/[\w.-]+)+/', '', ' '.join(str(error).split()))[:60]   # of a path only the file's name
-    return HKDError(type(model).__name__, f"it can't be written as ONNX ({why})", "use the engine 'torch'")
+    return HKDError(type(model).__name__, f"it can't be written as ONNX ({why})", "use the backend 'torch'")
 
 @contextmanager
 def _no_log():
@@ -126,7 +126,7 @@ def export_onnx(
     with tempfile.TemporaryDirectory(dir=folder, prefix='.') as tmp:
         _write_onnx(model, examples, Path(tmp))
         for file in map(Path(tmp).joinpath, ('model.onnx', 'model-int8.onnx')):
-            try: far = [drift(model, OnnxModel(file, model.config, processor), x) for x in examples]
+            try: far = [logit_difference(model, OnnxModel(file, model.config, processor), x) for x in examples]
             except Exception as e: raise _no_onnx(model, e) from None   # ONNX Runtime can't run the graph
             far = {k: f(x[k] for x in far) for k, f in reduce.items()}
             _check_close(file.name, far['largest'], far['mean'], far['size'])
@@ -139,7 +139,7 @@ def _check_close(name, largest, mean, size):
     close = largest <= 1e-3*max(1, size) if name == 'model.onnx' else mean <= .5*max(size, .1)
     if not close:
         raise HKDError(name, f"it differs from PyTorch by {largest:.2g} in logits of size {size:.2g}",
-                       "use the engine 'torch' for this model")
+                       "use the backend 'torch' for this model")
 
 # %% ../nbs/05b_export.ipynb #61613f1d
 def _cached_onnx(folder, manifest):

@@ -38,8 +38,8 @@ def _mismatch(what, x_s, x_t, fix):
     shapes = f"{what} of shape {tuple(x_s.shape)} (student) and {tuple(x_t.shape)} (teacher)"
     return HKDError(shapes, 'they do not match', fix)
 
-def _check_logits(z_s, z_t, T=1.):
-    check_temperature(T)
+def _check_logits(z_s, z_t, temperature=1.):
+    check_temperature(temperature)
     if z_s.ndim != 2 or z_s.shape != z_t.shape or z_s.shape[1] < 2:
         raise _mismatch('logits', z_s, z_t, 'give (batch, 2 or more classes); a regression needs logit_mse')
 
@@ -58,12 +58,12 @@ def _unit(x): # vectors (..., dim) at length 1, without the exploding gradient a
 def soft_target_loss(
     z_s:Tensor, # student logits (batch, classes)
     z_t:Tensor, # teacher logits (batch, classes)
-    T:float=2., # temperature; above 1 softens
+    temperature:float=2., # temperature; above 1 softens
 )->Tensor:      # scalar, scaled by T² so that gradients keep their size
     "T²·KL(p_t‖p_s) of the softened predictions softmax(z/T). Reference: Hinton et al. 2015, arXiv:1503.02531"
-    _check_logits(z_s, z_t, T)
-    log_p_s, log_p_t = (z_s/T).log_softmax(-1), (z_t/T).log_softmax(-1)
-    return T**2 * _kl(log_p_s, log_p_t)
+    _check_logits(z_s, z_t, temperature)
+    log_p_s, log_p_t = (z_s/temperature).log_softmax(-1), (z_t/temperature).log_softmax(-1)
+    return temperature**2 * _kl(log_p_s, log_p_t)
 
 # %% ../nbs/01_kd_losses.ipynb #3ab4503d
 @_full_precision
@@ -98,16 +98,16 @@ def dkd_loss(
     z_s:Tensor,     # student logits (batch, classes)
     z_t:Tensor,     # teacher logits (batch, classes)
     y:Tensor,       # labels (batch,), all of them known
-    T:float=4.,     # temperature
+    temperature:float=4.,     # temperature
     alpha:float=1., # weight of the target part
     beta:float=8.,  # weight of the non-target part
 )->Tensor:          # scalar
     """Soft targets with separate weights for target and other classes: T²·(α·KL(b_t‖b_s) + β·KL(p̂_t‖p̂_s)).
     Reference: Zhao et al. 2022, arXiv:2203.08679"""
-    _check_logits(z_s, z_t, T)
+    _check_logits(z_s, z_t, temperature)
     if z_s.shape[1] == 2: _warn_once("dkd_loss: with 2 classes the non-target part is 0, beta has no effect")
-    (b_s, r_s), (b_t, r_t) = _split_target(z_s/T, y), _split_target(z_t/T, y)
-    return T**2 * (alpha*_kl(b_s, b_t) + beta*_kl(r_s, r_t))
+    (b_s, r_s), (b_t, r_t) = _split_target(z_s/temperature, y), _split_target(z_t/temperature, y)
+    return temperature**2 * (alpha*_kl(b_s, b_t) + beta*_kl(r_s, r_t))
 
 # %% ../nbs/01_kd_losses.ipynb #0c9cab9a
 def _standard(x): # centered rows of length 1; a constant row becomes 0
@@ -121,14 +121,14 @@ def _pearson(y_s, y_t): return (_standard(y_s)*_standard(y_t)).sum(-1)   # one c
 def dist_loss(
     z_s:Tensor,     # student logits (batch, classes)
     z_t:Tensor,     # teacher logits (batch, classes)
-    T:float=1.,     # temperature
+    temperature:float=1.,     # temperature
     beta:float=1.,  # weight of the correlation across classes (rows)
     gamma:float=1., # weight of the correlation across examples (columns)
 )->Tensor:          # scalar
     "β·mean(1 - ρ(rows)) + γ·mean(1 - ρ(columns)). Reference: Huang et al. 2022, arXiv:2205.10536"
-    _check_logits(z_s, z_t, T)
+    _check_logits(z_s, z_t, temperature)
     if z_s.shape[1] == 2: _warn_once("dist_loss: with 2 classes rows have no gradient, beta has no effect")
-    y_s, y_t = (z_s/T).softmax(-1), (z_t/T).softmax(-1)
+    y_s, y_t = (z_s/temperature).softmax(-1), (z_t/temperature).softmax(-1)
     return beta*(1 - _pearson(y_s, y_t)).mean() + gamma*(1 - _pearson(y_s.mT, y_t.mT)).mean()
 
 # %% ../nbs/01_kd_losses.ipynb #91f80659
@@ -311,19 +311,19 @@ def _given_pairs(n_student, n_teacher, how):
     return [tuple(pair) for pair in pairs]
 
 # %% ../nbs/01_kd_losses.ipynb #32ed1591
-def _dkd_labeled(z_s, z_t, y, T): # on the rows that have a label
+def _dkd_labeled(z_s, z_t, y, temperature): # on the rows that have a label
     if y is None: raise HKDError("loss='dkd'", 'it needs labels, and this batch has none', "use loss='soft'")
     known = y != -100
-    return dkd_loss(z_s[known], z_t[known], y[known], T) if known.any() else z_s.sum()*0
+    return dkd_loss(z_s[known], z_t[known], y[known], temperature) if known.any() else z_s.sum()*0
 
 LOGIT_LOSSES = {
-    'soft':   lambda z_s, z_t, y, T: soft_target_loss(z_s, z_t, T),
-    'mse':    lambda z_s, z_t, y, T: logit_mse(z_s, z_t),
-    'hard':   lambda z_s, z_t, y, T: hard_distillation(z_s, z_t),
+    'soft':   lambda z_s, z_t, y, temperature: soft_target_loss(z_s, z_t, temperature),
+    'mse':    lambda z_s, z_t, y, temperature: logit_mse(z_s, z_t),
+    'hard':   lambda z_s, z_t, y, temperature: hard_distillation(z_s, z_t),
     'dkd':    _dkd_labeled,
-    'dist':   lambda z_s, z_t, y, T: dist_loss(z_s, z_t, T),
-    'rkd':    lambda z_s, z_t, y, T: rkd_loss(z_s, z_t),
-    'cosine': lambda z_s, z_t, y, T: cosine_loss(z_s, z_t),
+    'dist':   lambda z_s, z_t, y, temperature: dist_loss(z_s, z_t, temperature),
+    'rkd':    lambda z_s, z_t, y, temperature: rkd_loss(z_s, z_t),
+    'cosine': lambda z_s, z_t, y, temperature: cosine_loss(z_s, z_t),
 }
 NEEDS_LABELS = ('dkd',)
 
@@ -401,9 +401,9 @@ def feature_loss(
     return sum(losses) / len(losses)
 
 # %% ../nbs/01_kd_losses.ipynb #02500c0e
-def check_loss_args(loss='soft', alpha=.5, T=2., beta=0., intermediate=None, regression=False):
+def check_loss_args(loss='soft', alpha=.5, temperature=2., beta=0., intermediate=None, regression=False):
     "Raise an error for invalid arguments of `distillation_loss`"
-    check_teaching(loss, alpha, T, beta, intermediate, regression, LOGIT_LOSSES, FEATURE_LOSSES)
+    check_teaching(loss, alpha, temperature, beta, intermediate, regression, LOGIT_LOSSES, FEATURE_LOSSES)
 
 class Losses(NamedTuple):
     "The total to train on, and its parts before weighting"
@@ -425,7 +425,7 @@ def distillation_loss(
     z_t:Tensor=None,               # teacher logits (batch, classes)
     loss:str|Callable='soft',      # a name in LOGIT_LOSSES, or f(z_s, z_t, y, T)
     alpha:float=.5,                # weight of KD, 0 to 1
-    T:float=2.,                    # temperature
+    temperature:float=2.,                    # temperature
     feats_s:Features=None,         # the student's hidden states, queries, keys, values
     feats_t:Features=None,         # the teacher's
     intermediate:str=None,         # a name in FEATURE_LOSSES
@@ -436,7 +436,7 @@ def distillation_loss(
     regression:bool=False,         # one number to predict, no classes
 )->Losses:                         # total and parts, scalars
     "The training loss α·KD + (1-α)·CE + β·feature, and its parts"
-    check_loss_args(loss, alpha, T, beta, intermediate, regression)
+    check_loss_args(loss, alpha, temperature, beta, intermediate, regression)
     if alpha > 0 and z_t is None:
         raise HKDError(f"alpha={alpha}", "needs the teacher's logits", 'pass z_t, or alpha=0')
     if beta > 0 and (feats_s is None or feats_t is None):
@@ -445,7 +445,7 @@ def distillation_loss(
     kd = feature = z_s.new_zeros(())
     ce = _label_loss(z_s, y, regression)
     compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
-    if alpha > 0: kd = compare(z_s, _upcast(z_t).detach(), y, T)
+    if alpha > 0: kd = compare(z_s, _upcast(z_t).detach(), y, temperature)
     if beta > 0: feature = feature_loss(intermediate, feats_s, feats_t, layers, mask, projectors)
     total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))
     return Losses(total, ce, kd, feature)
@@ -456,12 +456,12 @@ class KD:
     "How a teacher teaches"
     loss:str|Callable='soft' # one of `LOGIT_LOSSES`, or f(z_s, z_t, y, T)
     alpha:float=.5           # weight of the teacher's logits; 1-alpha is that of the labels
-    T:float=2.               # temperature
+    temperature:float=2.               # temperature
     intermediate:str=None    # one of `FEATURE_LOSSES`: compares layers too
     beta:float=0.            # weight of the intermediate loss
     layers:str|list=None     # which layers it compares, see `layer_map`; None: as in its paper
     transfer:object=None     # unlabeled examples that only the teacher labels
-    transfer_most:int=None   # at most so many of them
+    max_transfer:int=None   # at most so many of them
 
     def objective(self)->dict:
         "The arguments of `distillation_loss`"

@@ -10,7 +10,7 @@ import numpy as np, torch
 from torch.nn import functional as F
 from .files import HKDError
 from .data import load_task, score
-from .teachers import Teachers, check_teacher, code_hash, load_members, mean_weights, teacher_logits
+from .teachers import MeanEnsemble, check_teacher, code_hash, load_members, mean_weights, teacher_logits
 
 # %% ../nbs/03_multiagent.ipynb #d782891d
 def confidence_weights(z, y=None): # (batch, teachers, classes) -> (batch, teachers)
@@ -34,7 +34,7 @@ WEIGHTINGS = {'mean': mean_weights, 'confidence': confidence_weights,
               'entropy': entropy_weights, 'ca-mkd': ca_mkd_weights}
 
 # %% ../nbs/03_multiagent.ipynb #04a8ad2f
-class TeacherEnsemble(Teachers):
+class TeacherEnsemble(MeanEnsemble):
     "Several teachers combined to one, weighted example by example"
     def __init__(self,
         teachers,       # models, or folders or hub names, loaded one at a time
@@ -66,7 +66,7 @@ class TeacherEnsemble(Teachers):
     def evaluate(self, task, split=None, max_length=None)->dict: # metrics in percent, and n
         "The metrics of the ensemble on a split"
         task = load_task(task)
-        split = split or task.report_split
+        split = split or task.eval_split
         y = np.asarray(task.split(split)['label'])
         return dict(score(task, self.logits(task, split, max_length), y), n=len(y))
 
@@ -92,11 +92,11 @@ def _check_weights(weights, n):
 def agreement(
     teachers,           # a `TeacherEnsemble`, or a list of models or folders
     task,               # a task, or what `load_task` takes
-    split='select',     # a split's name
+    split='tuning',     # a split's name
 )->np.ndarray:          # (teachers, teachers), percent
     "The share of examples for which two teachers predict the same class"
     task = load_task(task)
     if task.is_regression: raise HKDError(task.name, 'a regression has no classes', 'compare the predictions')
-    ensemble = teachers if hasattr(teachers, 'teachers') else Teachers(teachers)
+    ensemble = teachers if hasattr(teachers, 'teachers') else MeanEnsemble(teachers)
     classes = np.stack(_member_logits(ensemble, task, split, 128)).argmax(-1)
     return 100*(classes[:, None] == classes[None]).mean(-1)

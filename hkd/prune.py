@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['prunable', 'prune', 'sparsity_by_layer', 'sparsity', 'make_permanent', 'sensitivity', 'CubicSchedule',
-           'prune_and_recover', 'importance', 'remove_neurons', 'remove_heads']
+           'prune_and_finetune', 'importance', 'remove_neurons', 'remove_heads']
 
 # %% ../nbs/05_prune.ipynb #58d5707b
 import copy, re
@@ -22,7 +22,7 @@ from .architecture import class_for, copy_model, encoder_config, encoder_layers,
 from .heads import in_backbone
 from .models import processor_of
 from .teachers import as_model, device_of, to_device, token_limit
-from .training import DEFAULTS, Trained, evaluate, fit
+from .training import DEFAULTS, TrainResult, evaluate, fit
 from transformers import TrainerCallback
 
 # %% ../nbs/05_prune.ipynb #bf5a1252
@@ -62,10 +62,10 @@ def _drop(layer, drop):
     keep = ~drop.view_as(layer.weight)
     attach_mask(layer, keep & getattr(layer, 'weight_mask', torch.ones_like(keep)))
 
-def _smallest_share(sizes, amount, where):
-    k = round(amount*len(sizes))
+def _smallest_share(sizes, sparsity, where):
+    k = round(sparsity*len(sizes))
     if k < len(sizes): return _smallest(sizes, k)
-    raise HKDError(f"amount={amount}", f"prunes all {len(sizes)} weights of {where}", 'take a smaller share')
+    raise HKDError(f"sparsity={sparsity}", f"prunes all {len(sizes)} weights of {where}", 'take a smaller share')
 
 def _two_of_four(name, layer):
     if not isinstance(layer, nn.Linear): raise HKDError(name, '2:4 is for Linears', 'give an amount')
@@ -78,30 +78,30 @@ def _check_share(name, share):
     if isinstance(share, Real) and 0 <= share < 1: return
     raise HKDError(f"{name}={share}", 'must be a share', 'give a number from 0 to below 1')
 
-def _check_amount(amount, scope='layer', pattern=None):
+def _check_amount(sparsity, scope='layer', pattern=None):
     if scope not in ('layer', 'global'): raise HKDError(f"scope={scope!r}", "choose 'layer' or 'global'")
-    if pattern is None: return _check_share('amount', amount)
+    if pattern is None: return _check_share('sparsity', sparsity)
     if pattern != '2:4': raise HKDError(f"pattern={pattern!r}", 'unknown', "choose '2:4'")
-    if amount not in (None, .5) or scope != 'layer':
-        raise HKDError(f"amount={amount}, scope={scope!r}", '2:4 prunes half of each layer', 'leave them out')
+    if sparsity not in (None, .5) or scope != 'layer':
+        raise HKDError(f"sparsity={sparsity}, scope={scope!r}", '2:4 prunes half of each layer', 'leave them out')
 
 # %% ../nbs/05_prune.ipynb #c180efc5
 def prune(
     model,              # changed in place
-    amount:float=None,  # share of the weights to be zero; None: .3 (a pattern has its own)
+    sparsity:float=None,  # share of the weights to be zero; None: .3 (a pattern has its own)
     scope:str='layer',  # 'layer': that share of each layer; 'global': of all together
     pattern:str=None,   # '2:4': two of four neighbors in a row
 ):                      # the same model
     """Set the smallest weights to zero, with a mask that keeps them zero.
     Reference: Han et al. 2015, arXiv:1506.02626; for 2:4 Mishra et al. 2021, arXiv:2104.08378"""
     layers = _float_layers(model)
-    if amount is None and pattern is None: amount = .3
-    _check_amount(amount, scope, pattern)
+    if sparsity is None and pattern is None: sparsity = .3
+    _check_amount(sparsity, scope, pattern)
     sizes = {name: _magnitude(layer) for name, layer in layers.items()}
     if pattern: drops = [_two_of_four(name, layer) for name, layer in layers.items()]
-    elif scope == 'layer': drops = [_smallest_share(size, amount, name) for name, size in sizes.items()]
+    elif scope == 'layer': drops = [_smallest_share(size, sparsity, name) for name, size in sizes.items()]
     else:
-        drops = _smallest_share(torch.cat([*sizes.values()]), amount, 'the model')
+        drops = _smallest_share(torch.cat([*sizes.values()]), sparsity, 'the model')
         drops = drops.split([len(size) for size in sizes.values()])
     for layer, drop in zip(layers.values(), drops): _drop(layer, drop)
     return model
@@ -135,26 +135,26 @@ def make_permanent(
 def sensitivity(
     model,                    # not changed
     task:Task,                # a task, or what `load_task` takes
-    amounts=(.3,.5,.7,.9),    # shares of one layer
-    split:str='select',       # the split for the metric
+    sparsities=(.3,.5,.7,.9),    # shares of one layer
+    split:str='tuning',       # the split for the metric
     **kw,                     # see `predict_logits`
 )->dict:                      # layer -> the task's metric at each amount, in percent
     "The metric after pruning one layer only, for each layer and amount"
     task = load_task(task)
-    for amount in amounts: _check_amount(amount)
-    def metric(name, amount):
+    for sparsity in sparsities: _check_amount(sparsity)
+    def metric(name, sparsity):
         trial = copy_model(model)
         layer = trial.get_submodule(name)
-        _drop(layer, _smallest_share(_magnitude(layer), amount, name))
+        _drop(layer, _smallest_share(_magnitude(layer), sparsity, name))
         return evaluate(trial, task, split, **kw)[task.metric]
-    return {name: [metric(name, amount) for amount in amounts] for name in _float_layers(model)}
+    return {name: [metric(name, sparsity) for sparsity in sparsities] for name in _float_layers(model)}
 
 # %% ../nbs/05_prune.ipynb #c75647d8
 @dataclass
 class CubicSchedule(TrainerCallback):
     """Prune during training: sparsity s_f + (s_i - s_f)(1 - progress)³, fast at first.
     Reference: Zhu and Gupta 2017, arXiv:1710.01878"""
-    amount:float=.3    # sparsity at the end
+    sparsity:float=.3    # sparsity at the end
     initial:float=0.   # and at the beginning
     begin:float=0.     # when it begins to rise, as a share of all steps
     end:float=.7       # when it is reached; the rest is recovery
@@ -162,10 +162,10 @@ class CubicSchedule(TrainerCallback):
     scope:str='layer'  # see `prune`
 
     def __post_init__(self):
-        _check_amount(self.amount, self.scope)
+        _check_amount(self.sparsity, self.scope)
         _check_share('initial', self.initial)
-        if self.initial > self.amount:
-            raise HKDError(f"initial={self.initial}", f"above amount={self.amount}", 'sparsity can only rise')
+        if self.initial > self.sparsity:
+            raise HKDError(f"initial={self.initial}", f"above sparsity={self.sparsity}", 'sparsity can only rise')
         if not 0 <= self.begin < self.end <= 1:
             raise HKDError(f"begin={self.begin}, end={self.end}", 'must be shares, begin below end')
         if self.every < 1: raise HKDError(f"every={self.every}", 'must be at least 1 step')
@@ -181,7 +181,7 @@ class CubicSchedule(TrainerCallback):
         "The sparsity of the schedule after a step"
         first, last = self._span(steps)
         left = 1 - min(1, max(0, step-first)/(last-first))
-        return self.amount + (self.initial-self.amount)*left**3
+        return self.sparsity + (self.initial-self.sparsity)*left**3
 
     def on_train_begin(self, args, state, control, model=None, **kw):
         if self.initial: prune(model, self.initial, self.scope)
@@ -193,43 +193,43 @@ class CubicSchedule(TrainerCallback):
         if step == last: state.best_metric = state.best_global_step = state.best_model_checkpoint = None
 
 # %% ../nbs/05_prune.ipynb #23ff5ecd
-def prune_and_recover(
+def prune_and_finetune(
     model,               # a model, or a folder or hub name; not changed
     task:Task,           # a task, or what `load_task` takes
-    amount:float=None,   # share of zeros, see `prune`
+    sparsity:float=None,   # share of zeros, see `prune`
     scope:str='layer',   # see `prune`
     pattern:str=None,    # see `prune`
     schedule=None,       # None: at once; 'cubic', or a `CubicSchedule` (with its own amount and scope)
     teacher=None,        # a model (also the one to prune), its name, or `TeacherEnsemble`; None: only labels
     loss='soft',         # with a teacher, see `distill`
     alpha:float=.5,      # with a teacher: weight of its logits
-    T:float=2.,          # with a teacher: temperature
+    temperature:float=2.,          # with a teacher: temperature
     transfer=None,       # unlabeled examples for the teacher to label, see `load_transfer`
-    transfer_most:int=None, # use at most so many of them, drawn at random
+    max_transfer:int=None, # use at most so many of them, drawn at random
     output_dir=None,     # where to save it; None: not saved
     views:int=4,         # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,  # tokens per text
     **training_args,     # any field of `TrainingArguments`
-)->Trained:
+)->TrainResult:
     "Prune a model and fine-tune it"
-    task, schedule = load_task(task), _schedule(schedule, amount, scope, pattern)
-    kd = KD(loss, alpha, T, transfer=transfer, transfer_most=transfer_most)
+    task, schedule = load_task(task), _schedule(schedule, sparsity, scope, pattern)
+    kd = KD(loss, alpha, temperature, transfer=transfer, max_transfer=max_transfer)
     kd.check(task.is_regression)
     seed = training_args.get('seed', DEFAULTS['seed'])
     model = copy_model(as_model(model, task, reset_head=True, seed=seed))
-    if schedule is None: prune(model, amount, scope, pattern)
+    if schedule is None: prune(model, sparsity, scope, pattern)
     else: _float_layers(model)   # raises for a quantized model
     callbacks = [schedule] if schedule else []
     return fit(model, task, teacher, kd, views, max_length, output_dir, training_args, callbacks)
 
-def _schedule(schedule, amount, scope, pattern):
+def _schedule(schedule, sparsity, scope, pattern):
     if schedule is None: return None
     if pattern is not None: raise HKDError(f"pattern={pattern!r}", 'is pruned at once', 'leave schedule out')
-    if schedule == 'cubic': return CubicSchedule(.3 if amount is None else amount, scope=scope)
+    if schedule == 'cubic': return CubicSchedule(.3 if sparsity is None else sparsity, scope=scope)
     if not isinstance(schedule, CubicSchedule):
         raise HKDError(f"schedule={schedule!r}", 'unknown', "give 'cubic', a CubicSchedule, or None")
-    if amount is None and scope == 'layer': return schedule
-    raise HKDError(f"amount={amount}, scope={scope!r}", 'the schedule has its own', 'leave them out')
+    if sparsity is None and scope == 'layer': return schedule
+    raise HKDError(f"sparsity={sparsity}, scope={scope!r}", 'the schedule has its own', 'leave them out')
 
 # %% ../nbs/05_prune.ipynb #fdd5485d
 def _parts(model):

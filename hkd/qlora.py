@@ -25,7 +25,7 @@ from .architecture import copy_model
 from .heads import in_backbone, set_labels
 from .teachers import as_model
 from .architecture import model_name
-from .training import Trained, default_lr, fit, training_arguments
+from .training import TrainResult, default_lr, fit, training_arguments
 import bitsandbytes as bnb
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
@@ -232,21 +232,21 @@ def qlora(
     double_quant:bool=False,  # see `quantize_nf4`
     loss='soft',              # distillation loss, see `distill`
     alpha:float=.5,           # weight of the teacher's logits; 1-alpha is that of the labels
-    T:float=2.,               # temperature
+    temperature:float=2.,               # temperature
     transfer=None,            # unlabeled examples for the teacher to label, see `load_transfer`
-    transfer_most:int=None,   # use at most so many of them, drawn at random
+    max_transfer:int=None,   # use at most so many of them, drawn at random
     output_dir=None,          # where to save the merged model; None: not saved
     views:int=4,              # augmented views of an image; 0: no augmentation
     max_length:int=128,       # tokens per text
     learning_rate:float=None, # of adapters and head; None: four times the model's own, see `default_lr`
     **training_args,          # any field of `TrainingArguments`
-)->Trained:                   # with the merged model in float
+)->TrainResult:                   # with the merged model in float
     "Train adapters on a model in 4 bits, and merge them. Reference: Dettmers et al. 2023, arXiv:2305.14314"
     task = load_task(task)
     model = set_labels(copy_model(as_model(model, task)).eval(), task)
     if getattr(model, 'new_head', False):
         raise HKDError(model_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
-    kd = KD(loss, alpha, T, transfer=transfer, transfer_most=transfer_most)
+    kd = KD(loss, alpha, temperature, transfer=transfer, max_transfer=max_transfer)
     kd.check(task.is_regression)
     args = full_names(training_args if learning_rate is None else dict(training_args, learning_rate=learning_rate))
     if args.get('learning_rate') is None: args['learning_rate'] = 4*default_lr(model)
@@ -265,12 +265,12 @@ def logical_parameters(model)->int:
 
 def bytes_by_part(
     model,   # in float or quantized, with or without adapters
-)->dict:     # encoder, embeddings, head (with the pooler), adapter, optimiser -> bytes
+)->dict:     # encoder, embeddings, head (with the pooler), adapter, optimizer -> bytes
     "The bytes of a model by part, and those of AdamW for the weights that are trained"
     base = model.get_base_model() if hasattr(model, 'peft_config') else model
     total, names = dict(encoder=0, embeddings=0, head=0, adapter=0), backbone_names(base)
     for name, tensor in model.state_dict().items(): total[_part(name, names)] += tensor.nbytes
-    return total | dict(optimiser=8*sum(p.numel() for p in model.parameters() if p.requires_grad))
+    return total | dict(optimizer=8*sum(p.numel() for p in model.parameters() if p.requires_grad))
 
 def _part(name, backbone):
     if '.lora_' in name: return 'adapter'

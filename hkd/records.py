@@ -25,8 +25,8 @@ from .files import HKDError, MissingError, atomic_write
 from .stats import wilson
 
 # %% ../nbs/05d_records.ipynb #66462455
-METHODS = ('teacher', 'no-kd', 'kd', 'successive', 'multi-agent', 'lora', 'qlora', 'prune',
-           'qlora+prune', 'prune+qlora', 'control')
+METHODS = ('teacher', 'baseline', 'kd', 'successive', 'multi-agent', 'lora', 'qlora', 'prune',
+           'qlora+prune', 'prune+qlora', 'dense-control')
 _Percent = Annotated[float, Field(ge=0, le=100)]
 _Amount = Annotated[float, Field(ge=0)]
 _Text = Annotated[str, Field(min_length=1)]
@@ -52,7 +52,7 @@ class Row(BaseModel):
     retention:_Amount|None            # accuracy in percent of the teacher's
     latency_ms_p50:_Amount|None       # median time of one batch
     latency_ms_p95:_Amount|None       # 95th percentile
-    engine:str|None                  # what ran it, such as 'torch'
+    backend:str|None                  # what ran it, such as 'torch'
     model:str|None                   # hub identity or content hash
     device:str|None = None
     energy_source:str|None = None
@@ -82,7 +82,7 @@ def _numeric(x):
 
 FIELDS = tuple(name for name,field in Row.model_fields.items() if field.is_required())
 MEASURED = ('parameters', 'nonzero_parameters', 'bytes_on_disk', 'latency_ms_p50', 'latency_ms_p95',
-            'engine', 'model')
+            'backend', 'model')
 
 # %% ../nbs/05d_records.ipynb #b67aaecc
 def _validate(schema, data, what):

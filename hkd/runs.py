@@ -40,13 +40,13 @@ class RecipeOptions(DataOptions):
         return [replace(self._changed(r), name=self.name or r.name, seeds=seeds(r)) for r in found]
 
     def _changed(self, recipe):
-        from hkd.recipe import changed
+        from hkd.recipe import with_overrides
         fields = {'task':self.task, 'teacher.model':self.teacher, 'start.model':self.student,
                   'start.layers':layer_list(self.layers), **{f'data.{k}':v for k, v in self.for_task().items()}}
         starts = [s for s in recipe.stages if s.model not in recipe and hasattr(s, 'image_size')]
         fields |= {f'{s.name}.image_size':self.image_size for s in starts}
         given = [f'{k}={v!r}' for k, v in fields.items() if v is not None]
-        return changed(recipe, *given, *(self.settings or ()))
+        return with_overrides(recipe, *given, *(self.settings or ()))
 
 # %% ../nbs/05k_runs.ipynb #05k00012
 def check_early(
@@ -54,7 +54,7 @@ def check_early(
     runs:Path, # the folder that holds the runs
 ):
     "Refuse what can be refused before PyTorch is imported"
-    from hkd.recipe import Taught
+    from hkd.recipe import WithTeacher
     from hkd.jobs import check_checkpoints, check_folder
     check_folder(recipe, runs/recipe.name)
     if recipe.task not in checks.DEMO_TASKS: DataOptions(metric=recipe.data.get('metric')).check(recipe.task)
@@ -62,9 +62,9 @@ def check_early(
     for s in recipe.stages:
         checks.check_fields(getattr(s, 'more', None))
         if getattr(s, 'transfer', None): checks.check_transfer(s.transfer)
-        if not isinstance(s, Taught): continue
+        if not isinstance(s, WithTeacher): continue
         intermediate = getattr(s, 'beta', 0.), getattr(s, 'intermediate', None)
-        try: checks.check_teaching(s.loss, s.alpha, s.T, *intermediate)
+        try: checks.check_teaching(s.loss, s.alpha, s.temperature, *intermediate)
         except HKDError as e: raise files.located(e, f"recipe {recipe.name!r}, stage {s.name!r}") from None
 
 def plan_rows(

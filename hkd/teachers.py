@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['device_of', 'to_device', 'evaluation_mode', 'as_model', 'token_limit', 'predict_logits', 'cache_dir',
-           'teacher_logits', 'label_order', 'check_teacher', 'mean_weights', 'Teachers', 'load_members', 'code_hash',
-           'teacher_key', 'with_labels', 'TrainSet', 'Answers', 'SeveralAnswers', 'KDCollator', 'transfer_set',
-           'collect_answers']
+           'teacher_logits', 'label_order', 'check_teacher', 'mean_weights', 'MeanEnsemble', 'load_members',
+           'code_hash', 'teacher_key', 'with_labels', 'TrainSet', 'TeacherLogits', 'EnsembleLogits', 'KDCollator',
+           'transfer_set', 'collect_answers']
 
 # %% ../nbs/01b_teachers.ipynb #tea00001
 import hashlib, os
@@ -162,19 +162,19 @@ def check_teacher(
     "Raise an error for a teacher with other labels or label order, with infinite logits, or at chance"
     name,train_it = f'teacher {model_name(teacher)}', f'fine-tune it on {task.name} first'
     if problem := head_problem(teacher, task): raise HKDError(name, problem, train_it)
-    z = np.asarray(teacher_logits(teacher, task, 'select', max_length=max_length, bf16=bf16))
-    y = np.asarray(task.splits['select']['label'])
+    z = np.asarray(teacher_logits(teacher, task, 'tuning', max_length=max_length, bf16=bf16))
+    y = np.asarray(task.splits['tuning']['label'])
     if task.is_regression:
         r = score(task, z, y)['pearson']
-        if r<10: raise HKDError(name, f"its answers on select correlate {r:.1f} % with the labels", train_it)
+        if r<10: raise HKDError(name, f"its answers on tuning correlate {r:.1f} % with the labels", train_it)
         return
     if order := label_order(z, y, task.labels):
-        raise HKDError(name, "its answers on select fit the classes in another order",
+        raise HKDError(name, "its answers on tuning fit the classes in another order",
                        f"pass teacher_labels={order} (--teacher-labels {','.join(order)})")
     chance = 100/task.num_labels
     balanced = 100*float(np.mean([(z.argmax(-1)[y==c]==c).mean() for c in np.unique(y)]))
     if balanced<chance+5:
-        raise HKDError(name, f"balanced accuracy {balanced:.1f} % on select, where chance is {chance:.1f} %",
+        raise HKDError(name, f"balanced accuracy {balanced:.1f} % on tuning, where chance is {chance:.1f} %",
                        f"train it on {task.name} first, or longer, or with another learning rate")
 
 # %% ../nbs/01b_teachers.ipynb #0893c25e
@@ -185,7 +185,7 @@ def mean_weights(
     "Equal weights for all teachers"
     return z.new_full(z.shape[:2], 1/z.shape[1])
 
-class Teachers:
+class MeanEnsemble:
     "Several teachers as one: the mean of their softened probabilities"
     needs_labels,needs_classes = False,False # does `weigh` use them?
     def __init__(self,
@@ -209,14 +209,14 @@ class Teachers:
     def combine(self,
         z, # logits (batch, teachers, classes)
         y, # labels (batch,), or None
-        T, # temperature
+        temperature, # temperature
     ):     # logits (batch, classes)
         "Logits that softened at T are the weighted mean of the teachers' softened probabilities"
         w = self.weigh(z.float(), y)[...,None]
         if z.shape[-1]==1: return (w*z).sum(1)
         # the mean log-partition is added, so that one teacher's logits come back as they are
-        of_logits = (w*T*torch.logsumexp(z.float()/T, -1, keepdim=True)).sum(1)
-        return T*torch.logsumexp(w.log()+F.log_softmax(z.float()/T, -1), 1) + of_logits
+        of_logits = (w*temperature*torch.logsumexp(z.float()/temperature, -1, keepdim=True)).sum(1)
+        return temperature*torch.logsumexp(w.log()+F.log_softmax(z.float()/temperature, -1), 1) + of_logits
 
     def __repr__(self): return f'{type(self).__name__}({len(self.teachers)} teachers)'
 
@@ -294,7 +294,7 @@ def _examples(part, rows):
 
 # %% ../nbs/01b_teachers.ipynb #6d74d22a
 @dataclass
-class Answers:
+class TeacherLogits:
     "A teacher's logits for the rows of a `TrainSet`"
     views:list # of each view a list of arrays, one for each source
     def __call__(self, rows, view=0): # -> (rows, classes)
@@ -304,7 +304,7 @@ class Answers:
         return torch.tensor(np.stack([parts[s][r-(ends[s]-len(parts[s]))] for s,r in zip(source, rows)]))
 
 @dataclass
-class SeveralAnswers:
+class EnsembleLogits:
     "The logits of several teachers"
     each:list # an `Answers` for each
     def __call__(self, rows, view=0): # -> (rows, teachers, classes)
@@ -314,7 +314,7 @@ class SeveralAnswers:
 class KDCollator:
     "A batch, with the teacher's logits where there is a teacher"
     collate:Collator
-    answers:Answers=None    # or SeveralAnswers
+    answers:TeacherLogits=None    # or SeveralAnswers
     data:TrainSet=None      # knows the view that is shown
     def __call__(self, examples):
         examples = [dict(e) for e in examples]
@@ -343,7 +343,7 @@ def transfer_set(
             raise HKDError(f"loss={kd.loss!r}", "it needs labels, which a transfer set does not have",
                            "use 'soft'")
     if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd)
-    return None if kd.transfer is None else load_transfer(kd.transfer, task, kd.transfer_most)
+    return None if kd.transfer is None else load_transfer(kd.transfer, task, kd.max_transfer)
 
 def _check_ensemble(teacher, task, kd):
     if kd.intermediate:
@@ -372,7 +372,7 @@ def collect_answers(
     def collect(model):
         check_teacher(model.to(device), task, max_length, bf16)
         logits = lambda v: [teacher_logits(model, task, s, v, max_length, bf16) for s in sources]
-        return Answers(list(map(logits, shown)))
+        return TeacherLogits(list(map(logits, shown)))
     answers = list(map(collect, load_members(teacher, task)))   # releases one, then loads the next
-    if hasattr(teacher, 'teachers'): return SeveralAnswers(answers), teacher.combine
+    if hasattr(teacher, 'teachers'): return EnsembleLogits(answers), teacher.combine
     return answers[0], None

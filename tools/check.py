@@ -100,7 +100,7 @@ def rel(p): return Path(p).relative_to(ROOT).as_posix()
 def snapshot(*folders):
     "Content hash by path, of all files or of those in `folders`"
     return {rel(p): hashlib.sha1(p.read_bytes()).hexdigest() for p in files() if not folders or any(f in p.parents for f in folders)}
-def changed(a, b): return sorted(k for k in a.keys()|b.keys() if a.get(k)!=b.get(k))
+def with_overrides(a, b): return sorted(k for k in a.keys()|b.keys() if a.get(k)!=b.get(k))
 
 def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb') if not re.search(r'/[_.]', '/'+p.relative_to(NBS).as_posix()))
 def pages(): return [nb for nb in notebooks() if TESTS not in nb.parents] # what a reader sees; nbs/tests holds the rest
@@ -116,7 +116,7 @@ def export_and_clean():
     "nbdev_export and nbdev_clean leave the tree as it was"
     before = snapshot(NBS, LIB)
     sh(BIN/'nbdev_export'), sh(BIN/'nbdev_clean')
-    if diff := changed(before, snapshot(NBS, LIB)): raise Failed('export or clean changed (look, then commit): '+', '.join(diff))
+    if diff := with_overrides(before, snapshot(NBS, LIB)): raise Failed('export or clean changed (look, then commit): '+', '.join(diff))
     made = {m.replace('.','/')+'.py' for nb in notebooks() if (m := module_of(nb))} | {'__init__.py','_modidx.py'}
     if stray := sorted(p.name for p in LIB.rglob('*.py') if p.relative_to(LIB).as_posix() not in made): raise Failed('no notebook exports '+', '.join(stray))
 
@@ -231,10 +231,10 @@ def recipes_fit():
     "Each recipe of the repository reads, and has the stages that tools/ladders.py trains"
     sys.path.insert(0, str(ROOT/'tools'))
     import ladders
-    from hkd.recipe import changed, read_recipe
+    from hkd.recipe import with_overrides, read_recipe
     for f in sorted([*(ROOT/'recipes').glob('*.toml'), *(LIB/'recipes').glob('*.toml')]): read_recipe(f)
     for what,of,stage,settings in (t for trials in ladders.TRIED.values() for t in trials):
-        if stage not in ladders.only(changed(ladders.recipe(of), *settings), stage): raise Failed(f'tools/ladders.py, {what!r}: {of} has no stage {stage}')
+        if stage not in ladders.only(with_overrides(ladders.recipe(of), *settings), stage): raise Failed(f'tools/ladders.py, {what!r}: {of} has no stage {stage}')
 
 # --- the modules ---
 
@@ -515,7 +515,7 @@ def main(names):
     passed += run_together([n for n in asked if n in TAKE_LONG], [nb for nb in notebooks() if rel(nb) in names or not names])
     if not notebooks(): passed.append(report('notebooks', 0, 'there are none'))
     if not names:
-        left = changed(after, snapshot())
+        left = with_overrides(after, snapshot())
         passed.append(report('nothing-left-behind', 0, 'the notebooks changed '+', '.join(left) if left else None))
     print(f'{time.perf_counter()-start:.0f} s in all, cpu {sum(CPU.values()):.0f} s in the notebooks')
     print(f'{sum(passed)} passed, {len(passed)-sum(passed)} failed')

@@ -110,7 +110,7 @@ def trained(model, task):
 def cut(model, task):
     from hkd.models import student_from_teacher
     from hkd.teachers import predict_logits
-    predict_logits(student_from_teacher(model, 1), task, 'select')
+    predict_logits(student_from_teacher(model, 1), task, 'tuning')
 
 def masked(model, task):
     from hkd.architecture import copy_model
@@ -121,7 +121,7 @@ def masked(model, task):
 def quantized(model, task):
     from hkd.qlora import quantize_nf4
     from hkd.teachers import predict_logits
-    predict_logits(quantize_nf4(model), task, 'select')
+    predict_logits(quantize_nf4(model), task, 'tuning')
 
 def exported(model, task, folder):
     from hkd.export import export_onnx
@@ -131,7 +131,7 @@ def packed(model, task, folder):
     from hkd.artifact import compress, load_compressed, save_compressed
     from hkd.teachers import predict_logits
     ours, back = compress(model), load_compressed(save_compressed(model, folder))
-    assert (predict_logits(ours, task, 'select') == predict_logits(back, task, 'select')).all()
+    assert (predict_logits(ours, task, 'tuning') == predict_logits(back, task, 'tuning')).all()
 
 def refusal(e):
     "One line; the first word says whether hkd refused on purpose or a library failed"

@@ -1,4 +1,4 @@
-"""The runs of the results pages: six, four and three layers of MiniLM on SST-2, what unlabelled reviews add, and another teacher; twelve to three layers of ViT-Tiny on Beans, and three and twelve that see larger images.
+"""The runs of the results pages: six, four and three layers of MiniLM on SST-2, what unlabeled reviews add, and another teacher; twelve to three layers of ViT-Tiny on Beans, and three and twelve that see larger images.
 
 `make ladders` runs whatever is missing in `runs/` and writes the records in `nbs/results`: bert, bert-transfer, bert-teachers, vit, vit-224, vit-224-deep. Beside what `hkd run` measures, a ladder's record gets what was tried before its recipe was settled, and each row's answers, so that a page can count confusions and show mistakes without a model.
 """
@@ -15,8 +15,8 @@ TOGETHER = {'bert': ('teacher', 'teacher-1', 'reader'), 'bert-teachers': ('teach
 # What was tried, on one seed: (what, the recipe, the stage that shows it, settings)
 TRIED = dict(
     bert=[('3 layers: temperature 4, the teacher weighs .9', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
-          ('3 layers: the same and 60,000 perturbed training texts', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.transfer_most=60000', 'kd3.steps=1862')),
-          ('4 layers: 100,000 reviews heard from both teachers, T 2', 'sst2-ladder', 'kd4', ("kd4.teacher=['teacher','teacher-1']", 'kd4.T=2', 'kd4.alpha=.9', "kd4.transfer='imdb_unlabelled/sentences.txt.gz'", 'kd4.transfer_most=100000', 'kd4.steps=2490'))],
+          ('3 layers: the same and 60,000 perturbed training texts', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.max_transfer=60000', 'kd3.steps=1862')),
+          ('4 layers: 100,000 reviews heard from both teachers, T 2', 'sst2-ladder', 'kd4', ("kd4.teacher=['teacher','teacher-1']", 'kd4.T=2', 'kd4.alpha=.9', "kd4.transfer='imdb_unlabelled/sentences.txt.gz'", 'kd4.max_transfer=100000', 'kd4.steps=2490'))],
     vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'beans-ladder', 'kd3', ('start3.layers=[0,6,11]',)),
          ('3 layers: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3', ('kd3.T=2', 'kd3.alpha=.5')),
          ('3 layers: 4 views instead of 16', 'beans-ladder', 'kd3', ('kd3.views=4',))])
@@ -43,39 +43,39 @@ def take_over(r, base, where):
         if done.is_dir() and not to.exists() and only(r, s.name).stages == only(base, s.name).stages: shutil.copytree(done, to)
 
 def tried(name):
-    "Accuracy and loss on select of each trial; validation and test are not looked at"
+    "Accuracy and loss on tuning of each trial; validation and test are not looked at"
     from hkd.pipeline import run_jobs
     from hkd.data import load_task
     from hkd.jobs import plan
-    from hkd.recipe import changed
+    from hkd.recipe import with_overrides
     task, out = load_task(recipe(name).task, **recipe(name).data), []
     for i, (what, of, stage, settings) in enumerate(TRIED[name]):
         base = recipe(of)
-        r = replace(only(changed(base, *settings), stage), name=f'{LADDERS[name]}-try', seeds=[0])
+        r = replace(only(with_overrides(base, *settings), stage), name=f'{LADDERS[name]}-try', seeds=[0])
         where = RUNS/r.name/str(i)
         take_over(r, base, where)
         run_jobs(plan(r, where), task, print)
         m = json.loads((where/stage/'metrics.json').read_text())
-        out.append(dict(what=what, stage=stage, settings=list(settings), steps=m['steps'], seconds=m['seconds'], select=m['metrics']['select']))
+        out.append(dict(what=what, stage=stage, settings=list(settings), steps=m['steps'], seconds=m['seconds'], tuning=m['metrics']['tuning']))
     return out
 
 def on_select(r):
-    "Accuracy on select of each trained stage, seed by seed"
+    "Accuracy on tuning of each trained stage, seed by seed"
     from hkd.jobs import plan
     out = {}
     for job in plan(r, RUNS/r.name):
         f = job.dir/'metrics.json'
-        if f.is_file() and (m := json.loads(f.read_text())['metrics']): out.setdefault(job.name, []).append(m['select']['accuracy'])
+        if f.is_file() and (m := json.loads(f.read_text())['metrics']): out.setdefault(job.name, []).append(m['tuning']['accuracy'])
     return out
 
 def together(r, task, names):
-    "Accuracy of all ensembles of these rows, on select and on the reported split"
+    "Accuracy of all ensembles of these rows, on tuning and on the reported split"
     from itertools import combinations
     from hkd.multiagent import TeacherEnsemble
     out = []
     for group in (g for k in range(2, len(names)+1) for g in combinations(names, k)):
         e = TeacherEnsemble([RUNS/r.name/n for n in group])
-        out.append(dict(teachers=list(group), **{s: e.evaluate(task, s)['accuracy'] for s in ('select', task.report_split)}))
+        out.append(dict(teachers=list(group), **{s: e.evaluate(task, s)['accuracy'] for s in ('tuning', task.eval_split)}))
     return out
 
 
@@ -85,11 +85,11 @@ def answers(r, task):
     "split -> row -> the class of each example as a digit, for the first seed; and the true ones"
     from hkd.jobs import plan
     from hkd.pipeline import eval_splits, judged
-    from hkd.measure import load_any
+    from hkd.measure import load
     from hkd.teachers import predict_logits
     out = {s: dict(label=''.join(map(str, task.splits[s]['label']))) for s in eval_splits(task)}
     for row in judged(plan(r, RUNS/r.name), r.seeds[0]):
-        model = load_any(row.job.dir, row.engine, task)
+        model = load(row.job.dir, row.backend, task)
         for s, said in out.items(): said[row.name] = ''.join(map(str, predict_logits(model, task, s, max_length=row.job.max_length).argmax(-1)))
     return out
 
@@ -104,7 +104,7 @@ def sharpness(r, task, sides=(256, 224, 160, 112)):
 
 def differences(task, said, teacher, student):
     "Where a student and its teacher differ, with the texts"
-    s = task.report_split
+    s = task.eval_split
     at = [i for i, (a, b) in enumerate(zip(said[s][teacher], said[s][student])) if a != b]
     texts = task.columns if task.modality == 'text' else ()
     return [dict(at=i, **{c: task.splits[s][c][i] for c in texts}) for i in at]
@@ -113,7 +113,7 @@ def draw(task, said, found, teacher, student, path):
     "The first images that only one of the two has right"
     from matplotlib import pyplot as plt
     from hkd.images import open_image
-    s = task.report_split
+    s = task.eval_split
     true, short = said[s]['label'], [l.replace('_leaf_spot', '').replace('bean_', '') for l in task.labels]
     groups = [[d['at'] for d in found if said[s][who][d['at']] == true[d['at']]][:3] for who in (teacher, student)]
     fig, axs = plt.subplots(2, 3, figsize=(7.2, 5.6), facecolor='white', layout='constrained')
@@ -135,7 +135,7 @@ def pooled(rec, splits=('validation', 'test')):
     for a in [r for r in rec.rows if r.split == splits[0]]:
         b = rec[a.name, splits[1]]
         accs = [(x*a.n+y*b.n)/(a.n+b.n) for x, y in zip(a.accuracies, b.accuracies)]
-        kept = {k: a[k] for k in ('parameters', 'nonzero_parameters', 'bytes_on_disk', 'latency_ms_p50', 'latency_ms_p95', 'engine', 'model', 'source')}
+        kept = {k: a[k] for k in ('parameters', 'nonzero_parameters', 'bytes_on_disk', 'latency_ms_p50', 'latency_ms_p95', 'backend', 'model', 'source')}
         same = {k: a[k] for k in ('device', 'threads', 'batch_size') if k in a}
         q = row(a.name, a.method, accs, a.seeds, a.n+b.n, a.task, '+'.join(splits), metrics=same, **kept)
         first = teacher.setdefault('first', q)
@@ -149,7 +149,7 @@ def main(name):
     r = recipe(name)
     task = load_task(r.task, **r.data)
     rec = run(r, RUNS, command=f'hkd run recipes/{LADDERS[name]}.toml')
-    rec.data['select'] = on_select(r)
+    rec.data['tuning'] = on_select(r)
     if r.task == 'beans': rec.data['rows'] += pooled(rec)
     if name == 'vit-224': rec.data['sharpness'] = sharpness(r, task)
     if name in PAIR:

@@ -57,13 +57,13 @@ def teacher(l):
 def other_teacher(l):
     "A second opinion: another trial of the same model for SST-2, another architecture for Beans"
     if l is BEANS: return spine.beans()
-    return max((t for t in map(lambda t: spine.sst2_teacher(*t), spine.TEACHERS) if t.output_dir != teacher(l).output_dir), key=lambda t: t.metrics['select']['accuracy'])
+    return max((t for t in map(lambda t: spine.sst2_teacher(*t), spine.TEACHERS) if t.output_dir != teacher(l).output_dir), key=lambda t: t.metrics['tuning']['accuracy'])
 
 @cache
-def alone(l):
+def baseline(l):
     from hkd.training import finetune
-    if l is SST2: return spine.student('no-kd', spine.best_lr('no-kd'), SEED)
-    return finetune(cut(l, l.student), task(l), out(l, 'alone'), **args(l, l.steps))
+    if l is SST2: return spine.student('baseline', spine.best_lr('baseline'), SEED)
+    return finetune(cut(l, l.student), task(l), out(l, 'baseline'), **args(l, l.steps))
 
 @cache
 def student(l):
@@ -95,12 +95,12 @@ def later(l, rate=None): return {**args(l, l.more), 'learning_rate': rate or lr(
 def longer(l):
     "The control: the same student, dense, trained on for as many steps"
     from hkd.training import distill
-    return distill(fresh(l), teacher(l).model, task(l), output_dir=out(l, 'longer'), **spine.KD, **later(l))
+    return distill(fresh(l), teacher(l).model, task(l), output_dir=out(l, 'dense-control'), **spine.KD, **later(l))
 
 @cache
 def pruned(l):
-    from hkd.prune import prune_and_recover
-    return prune_and_recover(fresh(l), task(l), .3, teacher=teacher(l).model, output_dir=out(l, 'prune'), **spine.KD, **later(l))
+    from hkd.prune import prune_and_finetune
+    return prune_and_finetune(fresh(l), task(l), .3, teacher=teacher(l).model, output_dir=out(l, 'prune'), **spine.KD, **later(l))
 
 def fresh(l, run=student):
     from hkd.models import load_model
@@ -127,11 +127,11 @@ def recovered(l):
     return distill(copy.deepcopy(small(l)), teacher(l).model, task(l), output_dir=out(l, 'removed'), **spine.KD, **later(l))
 
 @cache
-def recovered_alone(l):
+def recovered_baseline(l):
     from hkd.training import finetune
     return finetune(copy.deepcopy(small(l)), task(l), out(l, 'removed-alone'), **later(l))
 
-STAGES = dict(teacher=teacher, alone=alone, student=student, chain=chain, multi=multi, longer=longer, pruned=pruned, adapted=adapted, adapted_pruned=adapted_pruned, recovered=recovered, recovered_alone=recovered_alone)
+STAGES = dict(teacher=teacher, baseline=baseline, student=student, chain=chain, multi=multi, longer=longer, pruned=pruned, adapted=adapted, adapted_pruned=adapted_pruned, recovered=recovered, recovered_baseline=recovered_baseline)
 JOBS = {f'{l.name}-{k}':lambda l=l, f=f: f(l) for l in (BEANS, SST2) for k,f in STAGES.items()}
 
 
@@ -165,7 +165,7 @@ def latency(models, l, runs=51):
         return 1000*(time.perf_counter()-start)
     for m in models: ms(m), ms(m)
     times = np.array([[ms(m) for m in models] for _ in range(runs)])
-    return [dict(latency_ms_p50=float(a), latency_ms_p95=float(b), engine='torch') for a,b in zip(np.percentile(times, 50, 0), np.percentile(times, 95, 0))]
+    return [dict(latency_ms_p50=float(a), latency_ms_p95=float(b), backend='torch') for a,b in zip(np.percentile(times, 50, 0), np.percentile(times, 95, 0))]
 
 def rows(l):
     "All rows of a task"
@@ -184,12 +184,12 @@ def rows(l):
         return row(l, name, method, q, source, judged(l, q)['accuracy'], bytes_of(q), **kw)
     kd, zeros, gone = f'{layers}, KD', '30 % zeros', 'neurons and heads removed'
     return [top,
-        trained(l, f'{layers}, no KD', 'no-kd', alone(l), None, **kw),
+        trained(l, f'{layers}, no KD', 'baseline', baseline(l), None, **kw),
         trained(l, kd, 'kd', student(l), 'teacher', **kw, **times['student']),
         trained(l, 'chain, first link', 'successive', chain(l)[0], 'teacher', **kw),
         trained(l, 'chain, second link', 'successive', chain(l)[1], 'chain, first link', **kw),
         trained(l, 'two teachers', 'multi-agent', multi(l), 'teacher', **kw),
-        trained(l, f'{kd}, trained on', 'control', longer(l), kd, **kw),
+        trained(l, f'{kd}, trained on', 'dense-control', longer(l), kd, **kw),
         row(l, zeros, 'prune', one_shot, kd, judged(l, one_shot)['accuracy'], bytes_of(one_shot), **kw, **times['zeros']),
         trained(l, f'{zeros}, trained on', 'prune', pruned(l), zeros, **kw),
         nf4('NF4', 'qlora', fresh(l), kd),
@@ -199,7 +199,7 @@ def rows(l):
         nf4(f'{zeros}, QLoRA, merged, NF4', 'prune+qlora', both.model, f'{zeros}, QLoRA, merged'),
         row(l, gone, 'prune', removed, kd, judged(l, removed)['accuracy'], bytes_of(removed), **kw, **times['removed']),
         trained(l, f'{gone}, trained on', 'prune', recovered(l), gone, **kw),
-        trained(l, f'{gone}, trained on, no KD', 'control', recovered_alone(l), gone, **kw)]
+        trained(l, f'{gone}, trained on, no KD', 'dense-control', recovered_baseline(l), gone, **kw)]
 
 def bytes_of(model):
     "On disk, as transformers saves it, with tokenizer or image processor"

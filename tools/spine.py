@@ -1,7 +1,7 @@
 """The real runs of the spine: does a teacher help a 3-layer student on SST-2, and is MobileNetV2 a teacher on Beans?
 
 `make spine` runs whatever is missing in `runs/spine/` and writes `nbs/results/spine.json`. `tools/spine.py NAME...` runs single ones, so that two processes can share the work.
-Learning rates are chosen on `select`, the same number of trials with and without a teacher; validation and test only report.
+Learning rates are chosen on `tuning`, the same number of trials with and without a teacher; validation and test only report.
 """
 import sys
 from functools import cache
@@ -12,7 +12,7 @@ RUNS, RECORD = HERE/'runs/spine', HERE/'nbs/results/spine.json'
 TEACHER, LAYERS, SEEDS = 'minilm-l6-h384-uncased', [0, 2, 5], (0, 1, 2)
 TEACHERS = ((3e-5, 3), (5e-5, 3), (8e-5, 3), (3e-5, 2), (5e-5, 2))  # learning rate, epochs
 LRS, BATCH, EPOCHS = (6e-5, 1.2e-4), 64, 3                          # of the students
-KD = dict(alpha=.9, T=4.)
+KD = dict(alpha=.9, temperature=4.)
 
 
 @cache
@@ -26,7 +26,7 @@ def sst2_teacher(lr, epochs):
     from hkd.training import finetune
     return finetune(TEACHER, sst2(), RUNS/f'teacher-{lr:g}-{epochs}', learning_rate=lr, num_train_epochs=epochs, seed=0)
 
-def best(trials): return max(trials, key=lambda t: t.metrics['select']['accuracy'])  # the first of equals
+def best(trials): return max(trials, key=lambda t: t.metrics['tuning']['accuracy'])  # the first of equals
 
 @cache
 def teacher(): return best([sst2_teacher(*t) for t in TEACHERS])
@@ -41,7 +41,7 @@ def student(kind, lr, seed):
     return distill(s, teacher().model, sst2(), **KD, **args) if kind == 'kd' else finetune(s, sst2(), **args)
 
 @cache
-def best_lr(kind): return max(LRS, key=lambda lr: student(kind, lr, SEEDS[0]).metrics['select']['accuracy'])
+def best_lr(kind): return max(LRS, key=lambda lr: student(kind, lr, SEEDS[0]).metrics['tuning']['accuracy'])
 
 @cache
 def beans(seed=0):
@@ -51,8 +51,8 @@ def beans(seed=0):
 
 
 JOBS = {**{f'teacher-{t[0]:g}-{t[1]}': lambda t=t: sst2_teacher(*t) for t in TEACHERS},
-        **{f'{k}-{lr:g}-seed{SEEDS[0]}': lambda k=k, lr=lr: student(k, lr, SEEDS[0]) for lr in LRS for k in ('no-kd', 'kd')},
-        **{f'{k}-seed{s}': lambda k=k, s=s: student(k, best_lr(k), s) for s in SEEDS[1:] for k in ('no-kd', 'kd')},
+        **{f'{k}-{lr:g}-seed{SEEDS[0]}': lambda k=k, lr=lr: student(k, lr, SEEDS[0]) for lr in LRS for k in ('baseline', 'kd')},
+        **{f'{k}-seed{s}': lambda k=k, s=s: student(k, best_lr(k), s) for s in SEEDS[1:] for k in ('baseline', 'kd')},
         'beans': beans}
 
 
@@ -86,7 +86,7 @@ def what_it_adds(task, teacher):
     import numpy as np
     from hkd.teachers import teacher_logits
     out = {}
-    for split in ('train', 'select'):
+    for split in ('train', 'tuning'):
         z, y = np.asarray(teacher_logits(teacher.model, task, split), dtype=np.float64), np.asarray(task.splits[split]['label'])
         p = np.exp(z-z.max(-1, keepdims=True)); p /= p.sum(-1, keepdims=True)
         out[split] = dict(accuracy=100*float((z.argmax(-1) == y).mean()), certain=100*float((p.max(-1) > .99).mean()), n=len(y))
@@ -97,18 +97,18 @@ def write():
     from hkd.records import record, save_results
     from hkd.report import table
     t = teacher()
-    runs = {k: [student(k, best_lr(k), s) for s in SEEDS] for k in ('no-kd', 'kd')}
-    at = ('validation', 'select')
+    runs = {k: [student(k, best_lr(k), s) for s in SEEDS] for k in ('baseline', 'kd')}
+    at = ('validation', 'tuning')
     teachers = rows('MiniLM-L6', 'teacher', [t], 'sst2', at)
     by_split = dict(zip(at, teachers))
-    out = teachers + rows('3 layers, no KD', 'no-kd', runs['no-kd'], 'sst2', at, 'MiniLM-L6', by_split) + rows('3 layers, KD', 'kd', runs['kd'], 'sst2', at, 'MiniLM-L6', by_split)
+    out = teachers + rows('3 layers, no KD', 'baseline', runs['baseline'], 'sst2', at, 'MiniLM-L6', by_split) + rows('3 layers, KD', 'kd', runs['kd'], 'sst2', at, 'MiniLM-L6', by_split)
     leaf = beans()
-    out += rows('MobileNetV2', 'teacher', [leaf], 'beans', ('test', 'validation', 'select'))
+    out += rows('MobileNetV2', 'teacher', [leaf], 'beans', ('test', 'validation', 'tuning'))
     trials = {**{f'teacher, lr {t[0]:g}, {t[1]} epochs': sst2_teacher(*t) for t in TEACHERS}, **{f'{k}, lr {lr:g}': student(k, lr, SEEDS[0]) for k in runs for lr in LRS}}
-    done = [*trials.values(), *runs['no-kd'][1:], *runs['kd'][1:], leaf]
+    done = [*trials.values(), *runs['baseline'][1:], *runs['kd'][1:], leaf]
     config = dict(teacher=TEACHER, layers=LAYERS, epochs=EPOCHS, kd=KD, teachers=TEACHERS, learning_rates=LRS, batch_size=BATCH, chosen={k: best_lr(k) for k in runs})
     r = record(out, 'make spine', config, sum(d.seconds for d in done))
-    r.data.update(teacher_answers=what_it_adds(sst2(), t), comparison=comparison(runs['kd'], runs['no-kd'], sst2()), comparison_on_select=comparison(runs['kd'], runs['no-kd'], sst2(), 'select'), trials={k: dict(select=v.metrics['select']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
+    r.data.update(teacher_answers=what_it_adds(sst2(), t), comparison=comparison(runs['kd'], runs['baseline'], sst2()), comparison_on_select=comparison(runs['kd'], runs['baseline'], sst2(), 'tuning'), trials={k: dict(tuning=v.metrics['tuning']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
     save_results(r, RECORD)
     print(table(r))
     print(r.data['comparison'])

@@ -11,6 +11,7 @@ import difflib, json
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from .files import HKDError
+from .former import new_recipe
 from .recipe import (Artifact, Distill, Finetune, Prune, Qlora, Recipe, Stage, Shrink, checkpoints, from_dict,
                         inputs, kind, teachers, to_dict)
 
@@ -175,7 +176,8 @@ def recorded(
     config, # of a `Record` that a run left
 )->Recipe:
     "The recipe behind a record, also of one from before epochs and learning rates were automatic"
-    return from_dict(config['recipe'] if 'training' in config else _as_before(config['recipe']))
+    recipe = new_recipe(config['recipe'])
+    return from_dict(recipe if 'training' in config else _as_before(recipe))
 
 def read_run(
     folder, # of a run
@@ -190,7 +192,9 @@ def read_run(
         raise HKDError(str(file), "not written by hkd", "choose another name for the run, or remove it")
     if run['format']>RUN_FORMAT:
         raise HKDError(str(file), f"format {run['format']} is newer than {RUN_FORMAT}", "upgrade hkd")
-    return {**run, 'recipe':_as_before(run['recipe'])} if run['format']==1 and 'recipe' in run else run
+    if 'recipe' not in run: return run
+    recipe = new_recipe(run['recipe'])
+    return {**run, 'recipe':_as_before(recipe) if run['format']==1 else recipe}
 
 def as_begun(
     recipe:Recipe, # to be run

@@ -456,16 +456,16 @@ class KD:
     "How a teacher teaches"
     loss:str|Callable='soft' # one of `LOGIT_LOSSES`, or f(z_s, z_t, y, T)
     alpha:float=.5           # weight of the teacher's logits; 1-alpha is that of the labels
-    temperature:float=2.               # temperature
+    temperature:float=2.     # above 1 softens
     intermediate:str=None    # one of `FEATURE_LOSSES`: compares layers too
     beta:float=0.            # weight of the intermediate loss
     layers:str|list=None     # which layers it compares, see `layer_map`; None: as in its paper
     transfer:object=None     # unlabeled examples that only the teacher labels
-    max_transfer:int=None   # at most so many of them
+    max_transfer:int=None    # at most so many of them
 
     def objective(self)->dict:
         "The arguments of `distillation_loss`"
-        return {f.name:getattr(self, f.name) for f in fields(self) if not f.name.startswith('transfer')}
+        return {f.name:getattr(self, f.name) for f in fields(self) if f.name not in ('transfer', 'max_transfer')}
 
     def check(self,
         regression:bool=False, # one number to predict, no classes

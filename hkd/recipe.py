@@ -9,12 +9,13 @@ __all__ = ['STAGES', 'RECIPES', 'TOGETHER', 'Stage', 'Training', 'WithTeacher', 
            'smoke_test']
 
 # %% ../nbs/05g_recipe.ipynb #5ab38aef
-import ast, difflib, json, math, re, tomllib, types, typing
+import ast, difflib, json, math, re, tomllib, types, typing, warnings
 from dataclasses import MISSING, dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files as package_files
 from pathlib import Path
 from .files import HKDError, MissingError
+from .former import former_names, new_recipe
 
 # %% ../nbs/05g_recipe.ipynb #d109fac8
 @dataclass(kw_only=True)
@@ -268,6 +269,7 @@ def from_dict(
     "A recipe from plain data"
     if not isinstance(d, dict) or not isinstance(d.get('stage'), list):
         raise HKDError(where, "not a recipe", "give it name, task and at least one [[stage]]")
+    d = new_recipe(d)
     stages = [_stage(s, i, where) for i,s in enumerate(d['stage'], 1)]
     return _made(Recipe, {k:v for k,v in d.items() if k!='stage'} | dict(stages=stages), where)
 
@@ -327,6 +329,7 @@ def read_recipe(
     try: d = tomllib.loads(path.read_text(encoding='utf-8-sig'))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise HKDError(f"{path} is not TOML", str(e)) from None
+    for line in former_names(d): warnings.warn(f"{path}: {line}", stacklevel=2)
     return from_dict(d, str(path))
 
 # %% ../nbs/05g_recipe.ipynb #bed3f3ff

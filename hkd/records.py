@@ -22,6 +22,7 @@ from fastcore.basics import AttrDict
 from pydantic import (BaseModel, ConfigDict, Field, PositiveInt, ValidationError, create_model,
                       model_validator)
 from .files import HKDError, MissingError, atomic_write
+from .former import new_record
 from .stats import wilson
 
 # %% ../nbs/05d_records.ipynb #66462455
@@ -236,7 +237,7 @@ class Record:
     def __eq__(self, o): return isinstance(o, Record) and self.data==o.data
 
 # %% ../nbs/05d_records.ipynb #f813088d
-FORMAT = 1   # of the file; a later one may give other meanings to the same names
+FORMAT = 2   # of the file; a later one may give other meanings to the same names
 
 def record(
     rows,                 # from `row`
@@ -311,7 +312,7 @@ def load_results(
     expected = d.pop('sha256', None) if isinstance(d, dict) else None   # the first records have none
     if expected not in (None, _sha256(d)):
         raise HKDError(f'{path}', 'damaged or edited: its SHA-256 is not what was saved', 'make it again')
-    try: _check(d)
+    try: _check(d := new_record(d) if isinstance(d, dict) else d)
     except ValueError as e: raise HKDError(f'{path}: {e}') from None
     return Record(d)
 

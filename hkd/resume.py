@@ -118,12 +118,13 @@ def run_key(
 )->tuple:          # a hash, and the settings in the clear
     "What identifies a run: weights, data and settings"
     kd = {k:code_hash(v) if callable(v) else v for k,v in kd.items()}
+    former = {'T' if k=='temperature' else k:v for k,v in kd.items()}   # so that earlier runs keep their key
     training_args = {k:v for k,v in (training_args or {}).items() if k not in _TRACKING}
     splits = [*task.splits.values(), *([] if extra is None else [extra])]
     data = [fingerprint(ds) for ds in splits]
     more = [hashlib.sha256(b).hexdigest() for b in mask_files(model).values()] + [repr(c) for c in callbacks]
     weights,processor = content_hash(model), processor_key(processor_of(model))
-    known = task.metric, sorted(task.augment.items()), task.seed, sorted(kd.items()), views, max_length
+    known = task.metric, sorted(task.augment.items()), task.seed, sorted(former.items()), views, max_length
     key = text_sha256(1, weights, processor, teacher, data, *known, sorted(training_args.items()), *more)[:24]
     shown = dict(model=weights, processor=processor, teacher=teacher, data=text_sha256(*data))
     shown = {k:v and v[:16] for k,v in shown.items()}

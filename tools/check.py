@@ -37,6 +37,7 @@ MAY_IMPORT = {
     'heads':        'files architecture',
     'models':       'files masks architecture heads',
     'vocab':        'files architecture',
+    'former':       '',
     'shell':        'files checks data tables',
     'kd_losses':    'files checks',
     'masks':        'files',
@@ -51,12 +52,12 @@ MAY_IMPORT = {
     'artifact':     'files checks manifest architecture heads models masks qlora',
     'export':       'files light manifest architecture models artifact',
     'stats':        'files',
-    'records':      'files stats',
+    'records':      'files former stats',
     'measure':      'files checks progress manifest data architecture heads models teachers training qlora artifact '
                     'stats records',
     'report':       'files stats records',
-    'recipe':       'files',
-    'jobs':         'files recipe',
+    'recipe':       'files former',
+    'jobs':         'files former recipe',
     'stages':       'files checks manifest data demo architecture models vocab kd_losses teachers training multiagent '
                     'qlora prune artifact recipe jobs',
     'pipeline':     'files checks progress data models vocab teachers resume training stats records measure report '
@@ -68,10 +69,10 @@ MAY_IMPORT = {
     'vit_results':  'pipeline',
     'cli':          'files checks shell runs progress',  # at the top of the module; inside functions it may import any
 }
-STDLIB_ONLY = {'recipe', 'jobs'}
+STDLIB_ONLY = {'former', 'recipe', 'jobs'}
 REGISTERED = {('artifact', 'export')}  # a later module that adds its loader, imported when it is first used
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
-LEAVES = {'masks', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'tables', 'architecture', 'heads'}  # they
+LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'tables', 'architecture', 'heads'}  # they
 # import leaves only, so earlier notebooks may import them
 
 class Failed(Exception): "A check did not pass; the message says what to mend"
@@ -273,7 +274,7 @@ def imports_run_one_way():
         for o,l in own(imports(tree)):
             if o not in order[:i] and o not in LEAVES and (m, o) not in REGISTERED: bad.append(f'{rel(f)}:{l}: {o} is not exported by an earlier notebook')
         if m in STDLIB_ONLY: bad += [f'{rel(f)}:{l}: {m} imports the standard library only, not {o}' for o,l in imports(tree)
-                                      if o.split('.')[0] not in sys.stdlib_module_names and o not in ('hkd.files', 'hkd.recipe')]
+                                      if o.split('.')[0] not in sys.stdlib_module_names and o not in ('hkd.files', 'hkd.former', 'hkd.recipe')]
     if bad: raise Failed('\n'.join(bad))
 
 HEAVY = {'torch','transformers','datasets','numpy','pandas','matplotlib','huggingface_hub'}

@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo spine methods hybrid ladders bench test torture slow export clean-nbs colab readme prepare docs preview clean
+.PHONY: help install demo records spine methods bench test torture slow export clean-nbs colab readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -34,17 +34,11 @@ install: $(STAMP) ## create .venv and install hkd with the pinned versions
 demo: $(STAMP) ## the whole hybrid on sentences and leaves made on the spot, into runs/
 	@$(BIN)/hkd demo
 
-spine: $(STAMP) ## the real runs behind nbs/results/spine.json (real data and models, hours)
-	@HF_HUB_OFFLINE=1 $(BIN)/python tools/spine.py
+records: $(STAMP) ## the records of real runs in nbs/results (many hours; NAMES="bert vit" for some)
+	@HF_HUB_OFFLINE=1 $(BIN)/python tools/records.py $(NAMES)
 
-methods: $(STAMP) ## the real runs behind nbs/results/methods.json (after spine)
-	@HF_HUB_OFFLINE=1 $(BIN)/python tools/methods.py
-
-hybrid: $(STAMP) ## the whole hybrid on real SST-2 and Beans, into nbs/results/ (an hour or two)
-	@for r in sst2-minilm beans-vit-tiny; do HF_HUB_OFFLINE=1 $(BIN)/hkd run recipes/$$r.toml && cp runs/$$r/results.json nbs/results/$$r.json || exit 1; done
-
-ladders: $(STAMP) ## three seeds of students on SST-2 and Beans, into nbs/results (bert*, vit*; many hours)
-	@HF_HUB_OFFLINE=1 $(BIN)/python tools/ladders.py
+spine methods: $(STAMP) # two of them, by the command that they name
+	@HF_HUB_OFFLINE=1 $(BIN)/python tools/records.py $@
 
 bench: $(STAMP) ## how fast training and artifacts are, into nbs/results/bench.json (half an hour on an idle machine)
 	@HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/bench.py

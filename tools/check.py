@@ -229,13 +229,13 @@ def outputs_are_stored():
 
 @check
 def recipes_fit():
-    "Each recipe of the repository reads, and has the stages that tools/ladders.py trains"
+    "Each recipe of the repository reads, and has the stages that tools/records.py trains"
     sys.path.insert(0, str(ROOT/'tools'))
-    import ladders
+    import records
     from hkd.recipe import with_overrides, read_recipe
     for f in sorted([*(ROOT/'recipes').glob('*.toml'), *(LIB/'recipes').glob('*.toml')]): read_recipe(f)
-    for what,of,stage,settings in (t for trials in ladders.TRIED.values() for t in trials):
-        if stage not in ladders.only(with_overrides(ladders.recipe(of), *settings), stage): raise Failed(f'tools/ladders.py, {what!r}: {of} has no stage {stage}')
+    for what,of,stage,settings in (t for trials in records.TRIED.values() for t in trials):
+        if stage not in records.only(with_overrides(records.recipe(of), *settings), stage): raise Failed(f'tools/records.py, {what!r}: {of} has no stage {stage}')
 
 # --- the modules ---
 

@@ -1,29 +1,38 @@
-"""The runs of the results pages: six, four and three layers of MiniLM on SST-2, what unlabeled reviews add, and another teacher; twelve to three layers of ViT-Tiny on Beans, and three and twelve that see larger images.
+"""Makes the records of real runs in `nbs/results`: `make records`, or `python tools/records.py NAME...`.
 
-`make ladders` runs whatever is missing in `runs/` and writes the records in `nbs/results`: bert, bert-transfer, bert-teachers, vit, vit-224, vit-224-deep. Beside what `hkd run` measures, a ladder's record gets what was tried before its recipe was settled, and each row's answers, so that a page can count confusions and show mistakes without a model.
+Two have a script of their own. Each other runs what is missing in `runs/` by `hkd run recipes/RECIPE.toml`, the command that its record names. A few get more
+than a recipe can say: trials on the tuning split alone, ensembles, the predictions of each row (so that a page can show
+errors without a model), and two small splits counted as one.
 """
-import json, shutil, sys
+import json, shutil, subprocess, sys
 from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
-LADDERS = {'bert': 'sst2-ladder', 'vit': 'beans-ladder', 'bert-transfer': 'sst2-transfer', 'vit-224': 'beans-224',
-           'bert-teachers': 'sst2-teachers', 'vit-224-deep': 'beans-224-deep'}
-PAIR = {'bert': ('teacher', 'kd3'), 'vit-224': ('teacher', 'kd3')}  # whose differences the pages show
-TOGETHER = {'bert': ('teacher', 'teacher-1', 'reader'), 'bert-teachers': ('teacher', 'teacher-high')}  # heard as one, in all combinations
+RECORDS = {   # record: its recipe
+    'sst2-minilm': 'sst2-minilm', 'beans-vit-tiny': 'beans-vit-tiny', 'bert': 'sst2-ladder', 'vit': 'beans-ladder',
+    'bert-transfer': 'sst2-transfer', 'vit-224': 'beans-224', 'bert-teachers': 'sst2-teachers',
+    'vit-224-deep': 'beans-224-deep'}
+SCRIPTS = 'spine', 'methods'   # tools/spine.py and tools/methods.py: they choose settings, quantize without training
+HYBRIDS = 'sst2-minilm', 'beans-vit-tiny'   # as `hkd run` leaves them
+PAIR = {'bert': ('teacher', 'kd3'), 'vit-224': ('teacher', 'kd3')}  # whose errors the pages compare
+TOGETHER = {'bert': ('teacher', 'teacher-1', 'reader'), 'bert-teachers': ('teacher', 'teacher-high')}  # all their ensembles
 # What was tried, on one seed: (what, the recipe, the stage that shows it, settings)
 TRIED = dict(
     bert=[('3 layers: temperature 4, the teacher weighs .9', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
-          ('3 layers: the same and 60,000 perturbed training texts', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.max_transfer=60000', 'kd3.steps=1862')),
-          ('4 layers: 100,000 reviews heard from both teachers, T 2', 'sst2-ladder', 'kd4', ("kd4.teacher=['teacher','teacher-1']", 'kd4.T=2', 'kd4.alpha=.9', "kd4.transfer='imdb_unlabelled/sentences.txt.gz'", 'kd4.max_transfer=100000', 'kd4.steps=2490'))],
+          ('3 layers: the same and 60,000 perturbed training texts', 'sst2-ladder', 'kd3',
+           ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.max_transfer=60000', 'kd3.steps=1862')),
+          ('4 layers: 100,000 unlabeled reviews, both teachers, T 2', 'sst2-ladder', 'kd4',
+           ("kd4.teacher=['teacher','teacher-1']", 'kd4.T=2', 'kd4.alpha=.9',
+            "kd4.transfer='imdb_unlabelled/sentences.txt.gz'", 'kd4.max_transfer=100000', 'kd4.steps=2490'))],
     vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'beans-ladder', 'kd3', ('start3.layers=[0,6,11]',)),
          ('3 layers: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3', ('kd3.T=2', 'kd3.alpha=.5')),
          ('3 layers: 4 views instead of 16', 'beans-ladder', 'kd3', ('kd3.views=4',))])
 
 def recipe(name):
     from hkd.recipe import read_recipe
-    return read_recipe(HERE/'recipes'/f'{LADDERS.get(name, name)}.toml')
+    return read_recipe(HERE/'recipes'/f'{RECORDS.get(name, name)}.toml')
 
 
 # What was tried
@@ -51,7 +60,7 @@ def tried(name):
     task, out = load_task(recipe(name).task, **recipe(name).data), []
     for i, (what, of, stage, settings) in enumerate(TRIED[name]):
         base = recipe(of)
-        r = replace(only(with_overrides(base, *settings), stage), name=f'{LADDERS[name]}-try', seeds=[0])
+        r = replace(only(with_overrides(base, *settings), stage), name=f'{RECORDS[name]}-try', seeds=[0])
         where = RUNS/r.name/str(i)
         take_over(r, base, where)
         run_jobs(plan(r, where), task, print)
@@ -94,72 +103,87 @@ def answers(r, task):
     return out
 
 def sharpness(r, task, sides=(256, 224, 160, 112)):
-    "Side in pixels -> accuracy of the teacher on validation and test together, of images that were shrunk to that side before it saw them"
+    "Side in pixels -> accuracy of the teacher on validation and test together, of images downsampled to that side"
     from hkd.images import open_image
     from hkd.models import load_model
     from hkd.teachers import predict_logits
     teacher, rows = load_model(RUNS/r.name/'teacher', task), [row for s in ('validation', 'test') for row in task.splits[s]]
-    shrunk = lambda side: [dict(id=i, image=(im := open_image(row['image'])).resize((side, side)).resize(im.size)) for i, row in enumerate(rows)]
-    return {side: 100*float((predict_logits(teacher, task, shrunk(side)).argmax(-1) == [row['label'] for row in rows]).mean()) for side in sides}
+    labels = [row['label'] for row in rows]
+    def downsampled(side):
+        images = (open_image(row['image']) for row in rows)
+        return [dict(id=i, image=image.resize((side, side)).resize(image.size)) for i, image in enumerate(images)]
+    return {side: 100*float((predict_logits(teacher, task, downsampled(side)).argmax(-1) == labels).mean())
+            for side in sides}
 
-def differences(task, said, teacher, student):
-    "Where a student and its teacher differ, with the texts"
-    s = task.eval_split
-    at = [i for i, (a, b) in enumerate(zip(said[s][teacher], said[s][student])) if a != b]
+def differences(task, predictions, teacher, student):
+    "Where the predictions of a student and its teacher differ, with the texts"
+    split = task.eval_split
+    pairs = zip(predictions[split][teacher], predictions[split][student])
     texts = task.columns if task.modality == 'text' else ()
-    return [dict(at=i, **{c: task.splits[s][c][i] for c in texts}) for i in at]
+    return [dict(at=i, **{column: task.splits[split][column][i] for column in texts})
+            for i, (a, b) in enumerate(pairs) if a != b]
 
-def draw(task, said, found, teacher, student, path):
+def draw(task, predictions, found, teacher, student, path):
     "The first images that only one of the two has right"
     from matplotlib import pyplot as plt
     from hkd.images import open_image
-    s = task.eval_split
-    true, short = said[s]['label'], [l.replace('_leaf_spot', '').replace('bean_', '') for l in task.labels]
-    groups = [[d['at'] for d in found if said[s][who][d['at']] == true[d['at']]][:3] for who in (teacher, student)]
+    split = task.eval_split
+    predicted, true = predictions[split], predictions[split]['label']
+    short = [label.replace('_leaf_spot', '').replace('bean_', '') for label in task.labels]
+    groups = [[d['at'] for d in found if predicted[who][d['at']] == true[d['at']]][:3] for who in (teacher, student)]
     fig, axs = plt.subplots(2, 3, figsize=(7.2, 5.6), facecolor='white', layout='constrained')
     for ax in axs.flat: ax.axis('off')
     for row, ats in zip(axs, groups):
         for ax, i in zip(row, ats):
-            ax.imshow(open_image(task.splits[s]['image'][i]).resize((160, 160)))
-            ax.set_title(f"{short[int(true[i])]}\nteacher: {short[int(said[s][teacher][i])]}; student: {short[int(said[s][student][i])]}", fontsize=9)
+            right, by_teacher, by_student = (short[int(p[i])] for p in (true, predicted[teacher], predicted[student]))
+            ax.imshow(open_image(task.splits[split]['image'][i]).resize((160, 160)))
+            ax.set_title(f'{right}\nteacher: {by_teacher}; student: {by_student}', fontsize=9)
     fig.savefig(path, dpi=75, pil_kwargs=dict(quality=85))
     plt.close(fig)
 
 
 # The record
 
+SAME = ('parameters', 'nonzero_parameters', 'bytes_on_disk', 'latency_ms_p50', 'latency_ms_p95', 'backend', 'model',
+        'source')
+
 def pooled(rec, splits=('validation', 'test')):
     "Rows of two small splits as one: accuracies are those of all their examples"
     from hkd.records import row
-    out, teacher = [], {}
-    for a in [r for r in rec.rows if r.split == splits[0]]:
+    out = []
+    for a in (r for r in rec.rows if r.split == splits[0]):
         b = rec[a.name, splits[1]]
-        accs = [(x*a.n+y*b.n)/(a.n+b.n) for x, y in zip(a.accuracies, b.accuracies)]
-        kept = {k: a[k] for k in ('parameters', 'nonzero_parameters', 'bytes_on_disk', 'latency_ms_p50', 'latency_ms_p95', 'backend', 'model', 'source')}
-        same = {k: a[k] for k in ('device', 'threads', 'batch_size') if k in a}
-        q = row(a.name, a.method, accs, a.seeds, a.n+b.n, a.task, '+'.join(splits), metrics=same, **kept)
-        first = teacher.setdefault('first', q)
-        out.append(q if q.method == 'teacher' else row(a.name, a.method, accs, a.seeds, a.n+b.n, a.task, '+'.join(splits), metrics=same, teacher=first, **kept))
+        accuracies = [(x*a.n+y*b.n)/(a.n+b.n) for x, y in zip(a.accuracies, b.accuracies)]
+        teacher = out[0] if out and a.method != 'teacher' else None   # the first row is the teacher
+        conditions = {k: a[k] for k in ('device', 'threads', 'batch_size') if k in a}
+        out.append(row(a.name, a.method, accuracies, a.seeds, a.n+b.n, a.task, '+'.join(splits), metrics=conditions,
+                       teacher=teacher, **{k: a[k] for k in SAME}))
     return out
 
 def main(name):
+    "Run a record's recipe and write the record"
     from hkd.data import load_task
     from hkd.pipeline import run
     from hkd.records import save_results
     r = recipe(name)
     task = load_task(r.task, **r.data)
-    rec = run(r, RUNS, command=f'hkd run recipes/{LADDERS[name]}.toml')
-    rec.data['tuning'] = on_select(r)
-    if r.task == 'beans': rec.data['rows'] += pooled(rec)
+    rec = run(r, RUNS, command=f'hkd run recipes/{RECORDS[name]}.toml')
+    if name not in HYBRIDS:
+        rec.data['tuning'] = on_select(r)
+        if r.task == 'beans': rec.data['rows'] += pooled(rec)
     if name == 'vit-224': rec.data['sharpness'] = sharpness(r, task)
     if name in PAIR:
-        said = answers(r, task)
-        found = differences(task, said, *PAIR[name])
-        if r.task == 'beans': draw(task, said, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
-        rec.data |= dict(answers=said, differences=found)
+        predictions = answers(r, task)
+        found = differences(task, predictions, *PAIR[name])
+        if r.task == 'beans': draw(task, predictions, found, *PAIR[name], IMAGES/'beans-mistakes.jpg')
+        rec.data |= dict(answers=predictions, differences=found)
     if name in TRIED: rec.data['tried'] = tried(name)
     if name in TOGETHER: rec.data['together'] = together(r, task, TOGETHER[name])
     print(save_results(rec, RESULTS/f'{name}.json'))
 
 if __name__ == '__main__':
-    for name in sys.argv[1:] or LADDERS: main(name)
+    known = [*SCRIPTS, *RECORDS]
+    if unknown := set(sys.argv[1:])-set(known): sys.exit(f"no record {min(unknown)!r}; choose from {', '.join(known)}")
+    for name in sys.argv[1:] or known:
+        if name in SCRIPTS: subprocess.run([sys.executable, HERE/f'tools/{name}.py'], check=True)
+        else: main(name)

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from .files import (HKDError, MissingError, artifact_folder, data_dir, is_hub_name, local_model, models_hint,
                        offline, reading)
+from .former import NEW_FIELDS
 
 # %% ../nbs/00j_checks.ipynb #0021f523
 SPLITS = ('train','tuning','validation','test')
@@ -204,7 +205,8 @@ def _between(value, low=0, high=math.inf): # a finite number in this range
 
 def check_temperature(temperature):
     "Refuse what no logits can be divided by"
-    if not _between(temperature) or temperature==0: raise HKDError(f"temperature={temperature!r}", "the temperature must be above 0", "use 2 or so")
+    if not _between(temperature) or temperature==0:
+        raise HKDError(f"temperature={temperature!r}", "it must be above 0", "use 2 or so")
 
 def check_teaching(
     loss='soft',              # a name, or a function
@@ -282,7 +284,7 @@ def check_fields(
 
 def _near(word, known):
     "A hint at what may have been meant"
-    if word=='temperature': return 'the temperature is called T'
+    if word in NEW_FIELDS: return f'it is now {NEW_FIELDS[word]!r}'
     close = difflib.get_close_matches(word, [k for k in known if k!='output_dir'], 3, .4)
     return f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
 

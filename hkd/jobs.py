@@ -51,7 +51,8 @@ def _prunes(stage):
 def _method(stage, parent, taught_by, teaches):
     "The method's name of a stage's result"
     if isinstance(stage, Artifact) and parent and parent.method!='teacher': return parent.method
-    if isinstance(stage, Artifact | Shrink) or isinstance(stage, Prune) and not _prunes(stage): return 'dense-control'
+    untrained = isinstance(stage, Artifact | Shrink) or isinstance(stage, Prune) and not _prunes(stage)
+    if untrained: return 'dense-control'
     if isinstance(stage, Finetune) and teaches: return 'teacher'
     before = parent.history if parent else []
     cuts = [i for i,s in enumerate(before) if isinstance(s, Shrink)]
@@ -230,7 +231,8 @@ def is_finished(
     if not set(recipe.seeds)<=set(run.get('done', [])) or not (folder/'results.json').is_file(): return False
     if run['recipe']!=identity(as_begun(recipe, folder)): return False
     written = {str((folder/f).resolve()):state for f,state in run['written'].items()}
-    return all(file_state([place])==states for place,states in run['read'].items()) and file_state(written)==written
+    unchanged = all(file_state([place])==states for place,states in run['read'].items())
+    return unchanged and file_state(written)==written
 
 def check_folder(
     recipe:Recipe, # to be run

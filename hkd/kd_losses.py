@@ -465,7 +465,8 @@ class KD:
 
     def objective(self)->dict:
         "The arguments of `distillation_loss`"
-        return {f.name:getattr(self, f.name) for f in fields(self) if f.name not in ('transfer', 'max_transfer')}
+        names = [f.name for f in fields(self) if f.name not in ('transfer', 'max_transfer')]
+        return {name:getattr(self, name) for name in names}
 
     def check(self,
         regression:bool=False, # one number to predict, no classes

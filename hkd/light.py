@@ -59,7 +59,8 @@ def _same_texts(tokenizer, max_length, settings):
     # of pairs, one must be cut by little: tokenizers keeps every way to cut both
     long = 'word '*(min(max_length or tokenizer.model_max_length, 512) + 20)
     pairs = [('a fine film', 'dull'), (long, long), ('', 'x')]
-    tok, cut = _tokenizer(settings), dict(padding=True, truncation=True, max_length=max_length, return_tensors='np')
+    tok = _tokenizer(settings)
+    cut = dict(padding=True, truncation=True, max_length=max_length, return_tensors='np')
     for texts in ([_TEXTS], [_TEXTS[:1]], list(map(list, zip(*pairs)))):
         ours, theirs = _token_ids(tok, _rows(texts)), tokenizer(*texts, **cut)
         if any(not np.array_equal(ours[k], theirs[k]) for k in ours if k in theirs): return False

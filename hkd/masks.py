@@ -23,10 +23,12 @@ def attach_mask(
     weight = layer.weight
     if not weight.is_floating_point():
         dtype = str(weight.dtype).removeprefix('torch.')
-        raise HKDError(type(layer).__name__, f"it holds packed {dtype} weights", "prune in float, then quantize")
+        raise HKDError(type(layer).__name__, f"it holds packed {dtype} weights", 
+                       "prune in float, then quantize")
     mask = torch.as_tensor(mask, device=weight.device)
     if mask.shape != weight.shape:
-        raise HKDError(f"the mask is {tuple(mask.shape)}", f"the weight is {tuple(weight.shape)}", "use its shape")
+        raise HKDError(f"the mask is {tuple(mask.shape)}", f"the weight is {tuple(weight.shape)}",
+                       "use its shape")
     layer.register_buffer('weight_mask', mask.bool().clone(), persistent=False)
     return _apply(layer)
 
@@ -88,6 +90,7 @@ def load_masks(
         mask = torch.from_numpy(np.unpackbits(bits.numpy(), count=n).astype(bool))
         mask = mask.reshape(weight.shape).to(weight.device)
         if (weight.detach()[~mask] != 0).any():
-            raise HKDError(str(file), f"pruned weights of {name} are not zero, so it is of another model", fix)
+            why = f"pruned weights of {name} are not zero, so it is of another model"
+            raise HKDError(str(file), why, fix)
         attach_mask(layers[name], mask)
     return model

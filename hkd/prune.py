@@ -65,7 +65,8 @@ def _drop(layer, drop):
 def _smallest_share(sizes, sparsity, where):
     k = round(sparsity*len(sizes))
     if k < len(sizes): return _smallest(sizes, k)
-    raise HKDError(f"sparsity={sparsity}", f"prunes all {len(sizes)} weights of {where}", 'take a smaller share')
+    raise HKDError(f"sparsity={sparsity}", f"prunes all {len(sizes)} weights of {where}",
+                   'take a smaller share')
 
 def _two_of_four(name, layer):
     if not isinstance(layer, nn.Linear): raise HKDError(name, '2:4 is for Linears', 'give an amount')
@@ -83,7 +84,8 @@ def _check_amount(sparsity, scope='layer', pattern=None):
     if pattern is None: return _check_share('sparsity', sparsity)
     if pattern != '2:4': raise HKDError(f"pattern={pattern!r}", 'unknown', "choose '2:4'")
     if sparsity not in (None, .5) or scope != 'layer':
-        raise HKDError(f"sparsity={sparsity}, scope={scope!r}", '2:4 prunes half of each layer', 'leave them out')
+        raise HKDError(f"sparsity={sparsity}, scope={scope!r}", '2:4 prunes half of each layer',
+                       'leave them out')
 
 # %% ../nbs/05_prune.ipynb #c180efc5
 def prune(
@@ -165,7 +167,8 @@ class CubicSchedule(TrainerCallback):
         _check_amount(self.sparsity, self.scope)
         _check_share('initial', self.initial)
         if self.initial > self.sparsity:
-            raise HKDError(f"initial={self.initial}", f"above sparsity={self.sparsity}", 'sparsity can only rise')
+            raise HKDError(f"initial={self.initial}", f"above sparsity={self.sparsity}",
+                           'sparsity can only rise')
         if not 0 <= self.begin < self.end <= 1:
             raise HKDError(f"begin={self.begin}, end={self.end}", 'must be shares, begin below end')
         if self.every < 1: raise HKDError(f"every={self.every}", 'must be at least 1 step')

@@ -173,7 +173,8 @@ def add_lora(
     if not (isinstance(r, int) and r > 0): raise HKDError(f"r={r}", 'the rank must be a whole number above 0')
     if not alpha > 0: raise HKDError(f"alpha={alpha}", 'the scale of the adapter must be above 0')
     if not 0 <= dropout < 1: raise HKDError(f"dropout={dropout}", 'must be 0 or more, and below 1')
-    if hasattr(model, 'peft_config'): raise HKDError(model_name(model), 'has an adapter already', 'merge it first')
+    if hasattr(model, 'peft_config'):
+        raise HKDError(model_name(model), 'has an adapter already', 'merge it first')
     config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, modules_to_save=_head(model),
                         target_modules=_choose(lora_targets(model), targets))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -204,7 +205,8 @@ def merge(
 ):         # a float model without peft or bitsandbytes in it
     "A copy with the adapters added to the dequantized weights, within their masks, and the trained head"
     if not hasattr(model, 'peft_config'):
-        raise HKDError(model_name(model), 'no adapter to merge', 'add one with add_lora; qlora merges by itself')
+        raise HKDError(model_name(model), 'no adapter to merge',
+                       'add one with add_lora; qlora merges by itself')
     base, new = model.get_base_model(), {}
     for m in base.modules():
         if isinstance(m, LoraLayer): new[m] = _linear(_weight(m.base_layer)+_delta(m).detach(), m.base_layer)
@@ -248,7 +250,8 @@ def qlora(
         raise HKDError(model_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
     kd = KD(loss, alpha, temperature, transfer=transfer, max_transfer=max_transfer)
     kd.check(task.is_regression)
-    args = full_names(training_args if learning_rate is None else dict(training_args, learning_rate=learning_rate))
+    given = {} if learning_rate is None else dict(learning_rate=learning_rate)
+    args = full_names(training_args | given)
     if args.get('learning_rate') is None: args['learning_rate'] = 4*default_lr(model)
     plan = training_arguments(task, len(task.splits['train']), **args)
     model = model.to(plan.device)

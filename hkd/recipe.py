@@ -283,7 +283,8 @@ def _stage(d, i, where):
     if not isinstance(d, dict): raise HKDError(where, f"stage {i} is {d!r}", "write a table under [[stage]]")
     where,name = f"{where}, stage {d.get('name', i)!r}", d.get('kind')
     if name is None: raise HKDError(where, "kind is missing", f"use one of {', '.join(STAGES)}")
-    if name not in STAGES: raise HKDError(where, f"kind {name!r} is unknown", f"use one of {', '.join(STAGES)}")
+    if name not in STAGES:
+        raise HKDError(where, f"kind {name!r} is unknown", f"use one of {', '.join(STAGES)}")
     return _made(STAGES[name], {k:v for k,v in d.items() if k!='kind'}, where)
 
 def _default(f): return f.default_factory() if f.default_factory is not MISSING else f.default

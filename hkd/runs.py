@@ -42,7 +42,8 @@ class RecipeOptions(DataOptions):
     def _changed(self, recipe):
         from hkd.recipe import with_overrides
         fields = {'task':self.task, 'teacher.model':self.teacher, 'start.model':self.student,
-                  'start.layers':layer_list(self.layers), **{f'data.{k}':v for k, v in self.for_task().items()}}
+                  'start.layers':layer_list(self.layers)}
+        fields |= {f'data.{k}':v for k, v in self.for_task().items()}
         starts = [s for s in recipe.stages if s.model not in recipe and hasattr(s, 'image_size')]
         fields |= {f'{s.name}.image_size':self.image_size for s in starts}
         given = [f'{k}={v!r}' for k, v in fields.items() if v is not None]

@@ -55,7 +55,7 @@ def _similar_pairs(hashes, thumbs, max_bits, max_color_distance):
         if twin!=i:
             yield i, twin
             continue
-        parts = [(b, bits[b::max_bits+1]) for b in range(max_bits+1)]   # an even part would match too many others
+        parts = [(b, bits[b::max_bits+1]) for b in range(max_bits+1)]   # an even one would match too many
         bands = [(b, part.tobytes()) for b, part in parts if part.any() and not part.all()]
         others = {j for band in bands for step in (-1,0,1) for j in by_band.get((*band, level[i]+step), ())}
         others = np.array(sorted(others), dtype=int)
@@ -75,7 +75,8 @@ def near_duplicates(
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     hashes, thumbs = np.asarray(hashes, dtype=bool), np.asarray(thumbs)
-    pairs = np.array([*_similar_pairs(hashes, thumbs, max_bits, max_color_distance)], dtype=np.int32).reshape(-1, 2)
+    found = [*_similar_pairs(hashes, thumbs, max_bits, max_color_distance)]
+    pairs = np.array(found, dtype=np.int32).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs)), (pairs[:,0], pairs[:,1])), shape=(len(hashes),)*2)
     group = connected_components(graph, directed=False)[1]
     first = np.unique(group, return_index=True)[1]

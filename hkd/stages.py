@@ -21,7 +21,8 @@ from .checks import DEMO_MODELS, check_transfer
 from .files import HKDError, OutputDir, RunConflict, find_model, located, text_sha256
 from .jobs import Job, check_checkpoints, plan
 from .kd_losses import check_loss_args
-from .models import load_config, content_hash, model_from_config, pick_layers, save_model, student_from_teacher, weight_sums
+from .models import (content_hash, load_config, model_from_config, pick_layers, save_model, student_from_teacher,
+                     weight_sums)
 from .architecture import modality_of, resize_positions
 from .vocab import trim_vocab
 from .multiagent import TeacherEnsemble
@@ -176,7 +177,8 @@ def _artifact(job, task, **tracker):
     elif read_manifest(job.dir)['info'].get('key')!=key:   # its key stands in the manifest
         raise RunConflict(f"{job.dir} holds another artifact; choose another name for the run, or remove it")
 
-RUNNERS = dict(finetune=_finetune, shrink=_shrink, distill=_distill, prune=_prune, qlora=_qlora, artifact=_artifact)
+RUNNERS = dict(finetune=_finetune, shrink=_shrink, distill=_distill, prune=_prune, qlora=_qlora,
+               artifact=_artifact)
 
 # %% ../nbs/05gc_stages.ipynb #695dc5ce
 def train_texts(task)->list: # of text

@@ -37,7 +37,8 @@ def distill_chain(
     task, n = load_task(task), len(students)
     if not n: raise HKDError('students=[]', 'the chain is empty', 'give at least one student')
     if not callable(teachers) and teachers not in TEACHER_STRATEGIES:
-        raise HKDError(f"teachers={teachers!r}", 'unknown', f"choose {', '.join(TEACHER_STRATEGIES)}, or give a function")
+        raise HKDError(f"teachers={teachers!r}", 'unknown',
+                       f"choose {', '.join(TEACHER_STRATEGIES)}, or give a function")
     choose = teachers if callable(teachers) else TEACHER_STRATEGIES[teachers]
     if output_dir is not None: _check_chain_folder(Path(output_dir).expanduser(), n)
     models, links = [as_model(teacher, task)], []

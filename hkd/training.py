@@ -27,7 +27,8 @@ from .heads import set_labels
 from .progress import shows_bars
 from .resume import (is_main, last_checkpoint, main_first, process_count, run_key, step_size,
                         train_within_memory, work_folder)
-from .teachers import TrainSet, as_model, collect_answers, device_of, evaluation_mode, predict_logits, teacher_key, to_device, transfer_set, with_labels
+from .teachers import (TrainSet, as_model, collect_answers, device_of, evaluation_mode, predict_logits, teacher_key,
+                       to_device, transfer_set, with_labels)
 from .architecture import model_name
 from .trainer import KDTrainer, run_trainer, used_rows, word_table
 from transformers import TrainingArguments

@@ -24,7 +24,7 @@ ENV.pop('IN_TEST', None)
 # Which modules an exported cell may import, function-level imports included. Runs one way: 02 to 05 never import one another.
 MAY_IMPORT = {
     'files':        '',
-    'checks':       'files',
+    'checks':       'files former',
     'images':       'files',
     'progress':     '',
     'manifest':     'files',

@@ -51,7 +51,8 @@ def _token_ids(tok, texts):
     return {k: np.array(v, dtype=np.int64) for k, v in found.items()}
 
 # %% ../nbs/00i_light.ipynb #79221c67
-_TEXTS = ['a fine film', 'Z', '', 'word '*1000, 'It\'s 3.5 \u20ac, na\u00efve \u4f60\u597d \U0001f600\t[SEP] <s> [MASK]',
+_TEXTS = ['a fine film', 'Z', '', 'word '*1000,
+          'It\'s 3.5 \u20ac, na\u00efve \u4f60\u597d \U0001f600\t[SEP] <s> [MASK]',
           '\u0130stanbul']
 
 def _same_texts(tokenizer, max_length, settings):

@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 from .data import fingerprint, processor_key
 from .files import HKDError, OutputDir, file_sha256, read_json, text_sha256
 from .masks import mask_files
-from .models import content_hash, processor_of
+from .models import content_hash, processor_of, quiet
 from .teachers import code_hash
+with quiet():   # it imports bitsandbytes, which may print a hint about its kernels
+    from transformers import TrainerCallback
+    from transformers.trainer_utils import get_last_checkpoint
 
 # %% ../nbs/01c_resume.ipynb #f4a61177
 def process_count()->int:

@@ -93,9 +93,9 @@ def run_command(
     found = changes.recipes(recipe)
     if tracker: checks.check_tracker(tracker)
     if smoke_test:
-        from hkd.recipe import smoke_test
+        from hkd import recipe as library
         if changes.task: say(f"--task {changes.task} is for the real run; this uses {smoke_test}", as_json)
-        found = [smoke_test(r, smoke_test) for r in found]
+        found = [library.smoke_test(r, smoke_test) for r in found]
     if only_plan: return dry_run(found, runs, as_json)
     records = [run_recipe(r, runs, _words, as_json, tracker) for r in found]
     show_records(records, [runs/r.name for r in found], as_json)
@@ -165,15 +165,14 @@ def _student(teacher, student, layers, task, seed, image_size):
     "The student named, or one cut from the teacher; made anew at each call"
     from hkd.models import load_model, student_from_teacher
     if student is None: return student_from_teacher(teacher, layer_list(layers))
-    student = _start(student, task, seed, image_size)
-    if not isinstance(student, str): return student
-    return load_model(student, task, reset_head=True, image_size=image_size, seed=seed)
+    start = _start(student, task, seed, image_size)
+    as_given = dict(reset_head=True, image_size=image_size, seed=seed)
+    return load_model(start, task, **as_given) if isinstance(start, str) else start
 
 def _check_names(names, layers):
     "TEACHER, STUDENT or None, and TASK"
-    if len(names) not in (2, 3):
-        raise HKDError(f"{len(names)} names ({' '.join(names)})",
-                       fix="give TEACHER STUDENT TASK, or TEACHER TASK --layers 3")
+    fix = "give TEACHER STUDENT TASK, or TEACHER TASK --layers 3"
+    if len(names) not in (2, 3): raise HKDError(f"{len(names)} names ({' '.join(names)})", fix=fix)
     if (len(names)==2)==(layers is None):
         raise HKDError("give either a STUDENT or --layers (how many, or which: --layers 0,2,5)")
     layer_list(layers)
@@ -337,9 +336,8 @@ def export_command(
     as_json:Json=False,
 ):
     "Write a model or artifact in another format, compared with PyTorch."
-    output = output or Path(f'{model.rstrip("/")}-onnx')
     checks.check_model(model)
-    files.check_folder_name(output, 'write to')
+    output = files.check_folder_name(output or f'{model.rstrip("/")}-onnx', 'write to')
     from hkd.export import export_onnx
     show_rows([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'same predictions, %':100*f['agree'],
                 'largest logit difference':f"{f['largest']:.1g}", 'typical logit':f"{f['size']:.2g}"}

@@ -126,7 +126,9 @@ def export_onnx(
     with tempfile.TemporaryDirectory(dir=folder, prefix='.') as tmp:
         _write_onnx(model, examples, Path(tmp))
         for file in map(Path(tmp).joinpath, ('model.onnx', 'model-int8.onnx')):
-            try: far = [logit_difference(model, OnnxModel(file, model.config, processor), x) for x in examples]
+            try:
+                onnx = OnnxModel(file, model.config, processor)
+                far = [logit_difference(model, onnx, x) for x in examples]
             except Exception as e: raise _no_onnx(model, e) from None   # ONNX Runtime can't run the graph
             far = {k: f(x[k] for x in far) for k, f in reduce.items()}
             _check_close(file.name, far['largest'], far['mean'], far['size'])

@@ -7,7 +7,7 @@ __all__ = ['NEW_FIELDS', 'NEW_KINDS', 'NEW_METHODS', 'NEW_SPLITS', 'new_stage', 
            'new_record']
 
 # %% ../nbs/00o_former.ipynb #00f0a004
-NEW_FIELDS = dict(T='temperature', amount='sparsity', transfer_most='max_transfer', engines='backends')   # of stages
+NEW_FIELDS = dict(T='temperature', amount='sparsity', transfer_most='max_transfer', engines='backends')
 NEW_KINDS = dict(trim='shrink')   # of stages
 NEW_METHODS = {'no-kd':'baseline', 'control':'dense-control'}   # of rows
 NEW_SPLITS = dict(select='tuning')
@@ -32,7 +32,8 @@ def former_names(recipe:dict)->list[str]: # plain data of a recipe
     stages = [s for s in recipe.get('stage', []) if isinstance(s, dict)]
     fields = {name for s in stages for name in s if name in NEW_FIELDS}
     kinds = {s.get('kind') for s in stages if s.get('kind') in NEW_KINDS}
-    return [f"{old!r} is now {new!r}" for old, new in (NEW_FIELDS | NEW_KINDS).items() if old in fields | kinds]
+    names = NEW_FIELDS | NEW_KINDS
+    return [f"{old!r} is now {new!r}" for old, new in names.items() if old in fields | kinds]
 
 # %% ../nbs/00o_former.ipynb #00f0a012
 def new_row(row:dict)->dict: # of a record of format 1

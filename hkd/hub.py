@@ -50,8 +50,8 @@ def license_of(
 _DOES = dict(finetune='trained on labels', shrink='cut down', distill='distilled', prune='pruned',
              qlora='QLoRA', artifact='compressed')
 _WORDS = dict(layers='layers', vocab='vocabulary', image_size='pixels', steps='steps', lr='learning rate',
-              batch_size='batch', loss='loss', alpha='alpha', temperature='temperature', sparsity='share of zeros',
-              neurons='share of neurons removed', heads='share of heads removed', r='rank',
+              batch_size='batch', loss='loss', alpha='alpha', temperature='temperature', r='rank',
+              sparsity='share of zeros', neurons='share of neurons removed', heads='share of heads removed',
               transfer='transfer set', embeddings='embeddings')
 
 def _step(stage, done=None):

@@ -6,11 +6,11 @@
 __all__ = ['LOGIT_LOSSES', 'NEEDS_LABELS', 'FEATURE_LOSSES', 'soft_target_loss', 'logit_mse', 'hard_distillation', 'dkd_loss',
            'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'tinybert_hidden', 'hint_loss', 'pkd_loss',
            'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation', 'minilm_loss', 'layer_map', 'Features',
-           'FeatureLoss', 'make_projectors', 'feature_loss', 'check_loss_args', 'Losses', 'distillation_loss', 'KD']
+           'FeatureLoss', 'make_projectors', 'feature_loss', 'check_loss_args', 'Losses', 'distillation_loss']
 
 # %% ../nbs/01_kd_losses.ipynb #7c3d0149
 import math, torch, warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Callable, NamedTuple
 from torch import Tensor, nn
@@ -437,8 +437,7 @@ def distillation_loss(
 )->Losses:                         # total and parts, scalars
     "The training loss α·KD + (1-α)·CE + β·feature, and its parts"
     check_loss_args(loss, alpha, temperature, beta, intermediate, regression)
-    if alpha > 0 and z_t is None:
-        raise HKDError(f"alpha={alpha}", "needs the teacher's logits", 'pass z_t, or alpha=0')
+    if alpha > 0 and z_t is None: raise HKDError(f"alpha={alpha}", "needs the teacher's logits", 'pass z_t')
     if beta > 0 and (feats_s is None or feats_t is None):
         raise HKDError(f"beta={beta}", 'needs the features of both models', 'pass feats_s and feats_t')
     z_s = _upcast(z_s)
@@ -449,27 +448,3 @@ def distillation_loss(
     if beta > 0: feature = feature_loss(intermediate, feats_s, feats_t, layers, mask, projectors)
     total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))
     return Losses(total, ce, kd, feature)
-
-# %% ../nbs/01_kd_losses.ipynb #0kd00001
-@dataclass(frozen=True)
-class KD:
-    "How a teacher teaches"
-    loss:str|Callable='soft' # one of `LOGIT_LOSSES`, or f(z_s, z_t, y, T)
-    alpha:float=.5           # weight of the teacher's logits; 1-alpha is that of the labels
-    temperature:float=2.     # above 1 softens
-    intermediate:str=None    # one of `FEATURE_LOSSES`: compares layers too
-    beta:float=0.            # weight of the intermediate loss
-    layers:str|list=None     # which layers it compares, see `layer_map`; None: as in its paper
-    transfer:object=None     # unlabeled examples that only the teacher labels
-    max_transfer:int=None    # at most so many of them
-
-    def objective(self)->dict:
-        "The arguments of `distillation_loss`"
-        names = [f.name for f in fields(self) if f.name not in ('transfer', 'max_transfer')]
-        return {name:getattr(self, name) for name in names}
-
-    def check(self,
-        regression:bool=False, # one number to predict, no classes
-    ):
-        "Raise an error where the settings make no sense, see `check_loss_args`"
-        check_loss_args(regression=regression, **{k:v for k,v in self.objective().items() if k!='layers'})

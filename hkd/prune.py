@@ -16,12 +16,11 @@ from torch import nn
 from torch.nn import functional as F
 from .files import HKDError
 from .data import Collator, Task, load_task, prepare
-from .kd_losses import KD
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
 from .architecture import class_for, copy_model, encoder_config, encoder_layers, layer_linears
 from .heads import in_backbone
 from .models import processor_of
-from .teachers import as_model, device_of, to_device, token_limit
+from .teachers import KD, as_model, device_of, to_device, token_limit
 from .training import DEFAULTS, TrainResult, evaluate, fit
 from transformers import TrainerCallback
 

@@ -17,13 +17,12 @@ from fastcore.basics import listify
 from .checks import full_names
 from .files import HKDError
 from .data import load_task
-from .kd_losses import KD
 from .masks import attach_mask
 # before bitsandbytes, whose hint about kernels it silences
 from .heads import backbone_names
 from .architecture import copy_model
 from .heads import in_backbone, set_labels
-from .teachers import as_model
+from .teachers import KD, as_model
 from .architecture import model_name
 from .training import TrainResult, default_lr, fit, training_arguments
 import bitsandbytes as bnb

@@ -420,16 +420,16 @@ def smoke_test(
     recipe:Recipe,     # left as it is
     task='demo-text',  # or 'demo-image'
     steps:int=6,       # of each stage that teaches no other
-)->Recipe:             # called NAME-rehearsal
+)->Recipe:             # called NAME-smoke-test
     "The same stages on a demo task, in seconds"
     if task not in ('demo-text','demo-image'):
-        raise HKDError(f"a rehearsal on {task!r}: it runs on demo-text or demo-image")
+        raise HKDError(f"smoke test on {task!r}", "it runs on demo data", "use demo-text or demo-image")
     teaching = {t for s in recipe.stages for t in teachers(s)}
     first = [Shrink(name='tiny', model='demo-teacher', layers=1)]
     if any(t not in recipe for t in teaching):
         first.append(_tiny(Finetune(name='tiny-taught', model='tiny'), recipe, task, None))
     stages = [_tiny(s, recipe, task, None if s.name in teaching else steps) for s in recipe.stages]
-    return Recipe(name=f'{recipe.name}-rehearsal', task=task, stages=first+stages)
+    return Recipe(name=f'{recipe.name}-smoke-test', task=task, stages=first+stages)
 
 def _tiny(stage, recipe, task, steps):
     "A stage made small; `steps` is None for a teacher, which trains until it knows something"

@@ -21,8 +21,8 @@ from .checks import DEMO_MODELS, check_transfer
 from .files import HKDError, OutputDir, RunConflict, find_model, located, text_sha256
 from .jobs import Job, check_checkpoints, plan
 from .kd_losses import check_loss_args
-from .models import (content_hash, load_config, model_from_config, pick_layers, save_model, student_from_teacher,
-                     weight_sums)
+from .models import (content_hash, load_config, model_from_config, pick_layers, save_model,
+                     student_from_teacher, weight_sums)
 from .architecture import modality_of, resize_positions
 from .vocab import trim_vocab
 from .multiagent import TeacherEnsemble

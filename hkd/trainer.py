@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 from .data import Collator, Task, prepare, processor_key, score
 from .files import HKDError
-from .kd_losses import FEATURE_LOSSES, KD, Features, distillation_loss, layer_map, make_projectors
+from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, layer_map, make_projectors
 from .masks import apply_masks, load_masks, save_masks
 from .architecture import QKV
 from .models import quiet, processor_of
@@ -24,7 +24,7 @@ from .architecture import encoder_layers
 from .architecture import encoder_config
 from .progress import heartbeat
 from .resume import Interrupted, StopOnSignal, last_checkpoint, main_first, step_size, write_sums
-from .teachers import TeacherLogits, KDCollator, device_of
+from .teachers import KD, TeacherLogits, KDCollator, device_of
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 # %% ../nbs/01d_trainer.ipynb #078e5917

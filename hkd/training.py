@@ -19,7 +19,6 @@ from .data import Task, load_task, prepare, score
 from .checks import check_fields, check_numbers, check_tracker, full_names
 from .files import HKDError, OutputDir
 from .images import open_image
-from .kd_losses import KD
 from .light import answers as predictions
 from .heads import head_problem, label_names
 from .models import input_length, processor_of, save_model, weight_sums
@@ -27,8 +26,8 @@ from .heads import set_labels
 from .progress import shows_bars
 from .resume import (is_main, last_checkpoint, main_first, process_count, run_key, step_size,
                         train_within_memory, work_folder)
-from .teachers import (TrainSet, as_model, collect_answers, device_of, evaluation_mode, predict_logits, teacher_key,
-                       to_device, transfer_set, with_labels)
+from .teachers import (KD, TrainSet, as_model, collect_answers, device_of, evaluation_mode, predict_logits,
+                       teacher_key, to_device, transfer_set, with_labels)
 from .architecture import model_name
 from .trainer import KDTrainer, run_trainer, used_rows, word_table
 from transformers import TrainingArguments

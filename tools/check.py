@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
-import colab, readme
+import colab, readme, rules
 from links import ROOT, link_text, names, page_of, place, settings
 
 CFG = settings()
@@ -276,6 +276,20 @@ def imports_run_one_way():
         if m in STDLIB_ONLY: bad += [f'{rel(f)}:{l}: {m} imports the standard library only, not {o}' for o,l in imports(tree)
                                       if o.split('.')[0] not in sys.stdlib_module_names and o not in ('hkd.files', 'hkd.former', 'hkd.recipe')]
     if bad: raise Failed('\n'.join(bad))
+
+def modules(): return {f.stem: f.read_text(encoding='utf-8') for f in sorted(LIB.glob('*.py')) if f.stem!='_modidx'}
+
+@check
+def house_rules():
+    "Lines of at most 110 characters; no private name leaves its file; no public name stands in two modules"
+    subprocess.run([PY, ROOT/'tools/rules.py'], check=True)   # the rules themselves
+    bad = rules.defined_twice(modules())
+    for name,text in modules().items(): bad += rules.long_lines(name, text) + rules.private_imports(name, text)
+    if bad: raise Failed('\n'.join(bad))
+    lines = {name: text.count('\n') for name,text in modules().items()}
+    longest = max(lines, key=lines.get)
+    if lines[longest]>rules.MODULE_LINES: raise Failed(f'{longest} has {lines[longest]} lines: at most {rules.MODULE_LINES}')
+    return f'{sum(lines.values()):,} lines in {len(lines)} modules, the longest is {longest} with {lines[longest]}'
 
 HEAVY = {'torch','transformers','datasets','numpy','pandas','matplotlib','huggingface_hub'}
 

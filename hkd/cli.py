@@ -246,7 +246,7 @@ def _verdicts(task, name, above, done, baseline, training):
 @_command('evaluate', "hkd evaluate runs/student sst2 --split validation")
 def evaluate_command(
     model:Model, task:TaskArg, data:DataOptions,
-    split:option(str, "train, select, validation or test; left out: validation, else test.")=None,
+    split:option(str, "train, tuning, validation or test; left out: validation, else test.")=None,
     backend:Backend=None,
     max_length:option(int, "Tokens per text; left out: as the model was trained.", min=4)=None,
     as_json:Json=False,

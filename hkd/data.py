@@ -338,7 +338,7 @@ def load_transfer(
     first = {key:i for i, key in reversed([*enumerate(new)])}
     keep = sorted(i for key, i in first.items() if key not in taken)
     if not keep:
-        why = f"all {n} examples are also in {task.name}'s select, validation or test"
+        why = f"all {n} examples are also in {task.name}'s tuning, validation or test"
         raise HKDError("transfer set", why, "give others")
     if most: keep = sorted(random.Random(seed).sample(keep, min(most, len(keep))))
     return ds.select(keep)

@@ -68,7 +68,7 @@ def _smallest_share(sizes, sparsity, where):
                    'take a smaller share')
 
 def _two_of_four(name, layer):
-    if not isinstance(layer, nn.Linear): raise HKDError(name, '2:4 is for Linears', 'give an amount')
+    if not isinstance(layer, nn.Linear): raise HKDError(name, '2:4 is for Linears', 'give a sparsity')
     if layer.in_features % 4: raise HKDError(name, f"{layer.in_features} wide, not a multiple of 4")
     groups = _magnitude(layer).reshape(-1, 4)
     lowest = groups.argsort(dim=1, stable=True)[:, :2]
@@ -139,8 +139,8 @@ def sensitivity(
     sparsities=(.3,.5,.7,.9),    # shares of one layer
     split:str='tuning',       # the split for the metric
     **kw,                     # see `predict_logits`
-)->dict:                      # layer -> the task's metric at each amount, in percent
-    "The metric after pruning one layer only, for each layer and amount"
+)->dict:                      # layer -> the task's metric at each sparsity, in percent
+    "The metric after pruning one layer only, for each layer and sparsity"
     task = load_task(task)
     for sparsity in sparsities: _check_amount(sparsity)
     def metric(name, sparsity):
@@ -201,7 +201,7 @@ def prune_and_finetune(
     sparsity:float=None,   # share of zeros, see `prune`
     scope:str='layer',   # see `prune`
     pattern:str=None,    # see `prune`
-    schedule=None,       # None: at once; 'cubic', or a `CubicSchedule` (with its own amount and scope)
+    schedule=None,       # None: at once; 'cubic', or a `CubicSchedule` (with its own sparsity and scope)
     teacher=None,        # a model (also the one to prune), its name, or `TeacherEnsemble`; None: only labels
     loss='soft',         # with a teacher, see `distill`
     alpha:float=.5,      # with a teacher: weight of its logits

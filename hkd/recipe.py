@@ -75,7 +75,7 @@ class Prune(WithTeacher):
     "Remove neurons and heads, set the smallest weights to zero, and train on"
     sparsity:float = .3           # share of zeros; 0: none
     scope:str = 'layer'         # the same share in each 'layer', or 'global'
-    pattern:str|None = None     # '2:4': two zeros in each four weights, in place of amount
+    pattern:str|None = None     # '2:4': two zeros in each four weights, in place of sparsity
     schedule:str|None = None    # 'cubic': little by little while it trains; None: at once
     neurons:float = 0.          # share of the feed-forward neurons to remove, by Taylor importance
     heads:float = 0.            # share of the attention heads to remove, likewise
@@ -352,7 +352,7 @@ def _line(stage, done):
         covered += ['steps', 'lr', 'batch_size', 'teacher', 'alpha', 'temperature']
     if 'tokens' in done: parts.append('{:,} of {:,} tokens kept'.format(*done['tokens']))
     if trains(stage) and teachers(stage):
-        parts += [f"hears {', '.join(teachers(stage))}", f"α {stage.alpha:g}"]
+        parts += [f"teacher {', '.join(teachers(stage))}", f"α {stage.alpha:g}"]
         if stage.loss!='hard': parts.append(f"T {stage.temperature:g}")   # hard labels have no temperature
     others = _changed(stage, 'name', 'model', *covered)
     return ', '.join([*parts, *(f"{k} {v}" for k,v in others.items())])

@@ -67,6 +67,8 @@ MAY_IMPORT = {
     'explore':      'files data teachers training records measure report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
+    'all':          'data models vocab kd_losses teachers training successive multiagent qlora prune artifact export hub '
+                    'measure stats records report recipe pipeline',
     'cli':          'files checks shell runs progress',  # at the top of the module; inside functions it may import any
 }
 STDLIB_ONLY = {'former', 'recipe', 'jobs'}

@@ -145,9 +145,8 @@ def _show_trained(rows, done, notes, as_json, output):
          output=str(output))
 
 @_command('finetune', "hkd finetune google-bert/bert-base-uncased sst2 -o runs/teacher --lr 3e-5")
-def finetune_command(
-    model:Model, task:TaskArg, output:Output, training:TrainingOptions, data:DataOptions, as_json:Json=False,
-):
+def finetune_command(model:Model, task:TaskArg, output:Output, training:TrainingOptions, data:DataOptions,
+                     as_json:Json=False):
     "Train a model on labels: the teacher, or a student without a teacher."
     args, size = training.arguments(), training.image_size
     files.check_output(output)
@@ -350,12 +349,11 @@ def push_command(
     folder:argument(Path, None, "A stage's folder, such as runs/demo-text/artifact."),
     repo:argument(str, 'OWNER/NAME', "Where it goes on the hub; made if it isn't there."),
     card_only:option(bool, "Write README.md into the folder; send nothing.", '--card-only')=False,
-    private:option(bool, "Hide a new repository from others.", '--private')=False,
+    private:option(bool, "Hide a new repository.", '--private')=False,
     license:option(str, "Of what you share, such as apache-2.0; left out: that of the base model, if its "
-                   "README names it.", '--license', '--license')=None,
+                   "README names it.", '--license', '--licence')=None,
     record:option(Path, "The record to write from; left out: results.json of the run.")=None,
-    stage:option(str, "Its name in the record; left out: the folder's.")=None,
-    as_json:Json=False,
+    stage:option(str, "Its name in the record; left out: the folder's.")=None, as_json:Json=False,
 ):
     "Push a model with its card to the hub, or write the card."
     if not card_only: checks.check_repo(repo)

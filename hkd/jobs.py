@@ -33,7 +33,7 @@ class Job:
     source:str|None = None    # row of the model that it was made from
     teacher_row:str|None = None  # row of the teacher that retention is relative to
     compare_with:str|None = None # row to test it against: a student's baseline, an artifact's model
-    root:str = ''             # checkpoint or trim that it starts from: equal roots, equal speed
+    root:str = ''             # checkpoint or shrunk model that it starts from: equal roots, equal speed
     max_length:int|None = None   # tokens of the texts that its model was trained on
     labels:list|None = None   # class names in the order of the outputs; None: the task's
     memory:bool = False       # measure its peak memory?

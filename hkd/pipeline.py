@@ -208,7 +208,7 @@ def _rarer(jobs, task):
                    plain=plain, trimmed=trimmed, whole=whole, p=None if a is None else mcnemar(b, a).p)
 
 def _trimmed_student(jobs, shrink):
-    "The last student that is trained from a trim, before adapters and pruning if there is one"
+    "The last student that is trained from a shrunk start, before adapters and pruning if there is one"
     found = [job for job in jobs if trains(job.stage) and job.root==shrink.name]
     return next(reversed([job for job in found if not isinstance(job.stage, (Prune, Qlora))] or found), None)
 

@@ -76,7 +76,7 @@ def _equal(stack):
 # %% ../nbs/00k_architecture.ipynb #54b959f5
 def copy_model(
     model:PreTrainedModel, # left as it is
-    new:dict=None,         # part of it (a layer, say) -> what replaces it in the copy
+    new:dict=None,         # part of it, such as a layer -> what replaces it in the copy
 )->PreTrainedModel:        # a copy that shares its processor
     "A deep copy of a model, with some of its parts replaced"
     memo = {id(old): part for old, part in (new or {}).items()}
@@ -308,7 +308,7 @@ def _misses_heads(config): # do the heads leave a part of the width unused?
     return bool(d) and d*config.num_attention_heads != config.hidden_size
 
 def _has_plain_heads(cls, config):
-    "Is each layer made of six Linears, of which heads can be taken? Latent attention, say, has more"
+    "Is each layer made of six Linears, of which heads can be taken? Latent attention has more"
     try:
         with torch.device('meta'): model = cls(_one_layer(config, num_attention_heads=1))
         layer_linears(encoder_layers(model)[1][0])

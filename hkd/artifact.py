@@ -200,7 +200,7 @@ def _write_config(model, processor, folder):
         f.write_text(_json(content), encoding='utf-8')
 
 def _write_weights(model, embeddings, folder):
-    "Write all tensors into one file; what the manifest says of each"
+    "Write all tensors into one file; the manifest's entry of each"
     codings, stored, tensors = _codings(model, embeddings), {}, {}
     for k, t in model.state_dict().items():
         tensors[k] = entry = dict(shape=list(t.shape), coding=codings[k])

@@ -20,7 +20,7 @@ from .progress import heartbeat
 from .runs import (RecipeOptions, comparison, dry_run, read_record, run_recipe, show_records, write_together)
 from .shell import (Columns, DataOptions, Backend, Json, KDOptions, Model, Output, TaskArg, Tracker,
                        TrainingOptions, argument, check_inputs, check_start, comma_list, layer_list, option,
-                       print_json, print_table, read_inputs, say, show_rows, with_options)
+                       print_json, print_table, read_inputs, log, show_rows, with_options)
 
 # %% ../nbs/08_cli.ipynb #093ee6c5
 class _Stopped(Exception): pass
@@ -94,7 +94,7 @@ def run_command(
     if tracker: checks.check_tracker(tracker)
     if smoke_test:
         from hkd import recipe as library
-        if changes.task: say(f"--task {changes.task} is for the real run; this uses {smoke_test}", as_json)
+        if changes.task: log(f"--task {changes.task} is for the real run; this uses {smoke_test}", as_json)
         found = [library.smoke_test(r, smoke_test) for r in found]
     if only_plan: return dry_run(found, runs, as_json)
     records = [run_recipe(r, runs, _words, as_json, tracker) for r in found]
@@ -112,7 +112,7 @@ def report_command(
     records = [read_record(r) for r in runs]
     if output: write_together(records, [r.stem if r.is_file() else r.name for r in runs], output)
     show_records(records, runs, as_json)
-    if output: say(f"all together: {output}", as_json)
+    if output: log(f"all together: {output}", as_json)
 
 # %% ../nbs/08_cli.ipynb #3f479cec
 @_command('demo', "hkd demo")
@@ -120,7 +120,7 @@ def demo_command(runs:Runs=Path('runs'), as_json:Json=False):
     "Run the whole hybrid on generated data: no network, about two minutes (the same as hkd run demo)."
     run_command('demo', RecipeOptions(), runs=runs, as_json=as_json)
     artifact = shlex.quote(str(runs/'demo-text/artifact'))
-    say(f'try: hkd predict {artifact} "the plot is not dull"', as_json)
+    log(f'try: hkd predict {artifact} "the plot is not dull"', as_json)
 
 # %% ../nbs/08_cli.ipynb #bd2190e3
 @_command('recipes', "hkd recipes", "hkd recipes bert > mine.toml")
@@ -221,7 +221,7 @@ def distill_command(
     _show_trained(rows, done, notes, as_json, output)
 
 def _verdicts(task, name, above, done, baseline, training):
-    "What the student's accuracy says about its teacher, and about a control"
+    "What the student's accuracy shows about its teacher, and about a baseline"
     import numpy as np
     from hkd.stats import mcnemar, wilson
     from hkd.report import warning
@@ -297,7 +297,7 @@ def _light_model(model):
     try: from hkd.light import load_light
     except ImportError: return None   # no tokenizers, no Pillow
     light = load_light(model)
-    if light is None: say(f"building the ONNX file of {model}: once, takes up to a minute")
+    if light is None: log(f"building the ONNX file of {model}: once, takes up to a minute")
     return light
 
 # %% ../nbs/08_cli.ipynb #b0df014c
@@ -320,7 +320,7 @@ def bench_command(
     from hkd.report import table
     artifact = files.artifact_folder(model)
     backends = backend or (checks.BACKENDS if artifact else ['torch'])
-    say(f"measuring {artifact or model} in {', '.join(backends)}: some seconds per backend", as_json)
+    log(f"measuring {artifact or model} in {', '.join(backends)}: some seconds per backend", as_json)
     rows = bench(model, backends, task and DataOptions().load(task), batch_size=batch_size, length=length)
     notes = [f"{r['backend']}: {r['note']}" for r in rows if 'note' in r]
     ran = [r for r in rows if 'note' not in r]
@@ -430,7 +430,7 @@ def main(
         return _fail(1, f"{type(e).__name__}: {e} (HKD_DEBUG=1 shows where)")
 
 def _run_app(argv):
-    "The command's function; off a terminal a line now and then says what it is doing"
+    "The command's function; off a terminal a line now and then reports what it is doing"
     completes = any(k.startswith('_HKD_COMPLETE') for k in os.environ)   # the shell asks what may come next
     if not argv and not completes: return print(GUIDE)
     with heartbeat.doing(' '.join(['hkd', *argv[:1]])):

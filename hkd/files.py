@@ -150,7 +150,7 @@ def run_lock(
     finally: lock.release()
 
 def _holder(file):
-    with suppress(OSError): return file.read_text() or 'another process'   # Windows lets nobody read it
+    with suppress(OSError): return file.read_text() or 'another process'   # Windows: no one may read it
     return 'another process'
 
 # %% ../nbs/00c_files.ipynb #d2d99e9e
@@ -260,7 +260,7 @@ def artifact_folder(name)->str|None:
     folder = local_folder(name)
     return folder if folder and (Path(folder)/'manifest.json').is_file() else None
 
-def modality_here(name)->str|None: # 'text' or 'image'; None: its files don't tell
+def modality_here(name)->str|None: # 'text' or 'image'; None: its files do not show it
     "What a model on this machine reads, by the files beside it"
     if not (folder := local_folder(name)): return None
     has = lambda *names: any((Path(folder)/n).is_file() for n in names)

@@ -38,7 +38,7 @@ def _readme(name):
 # %% ../nbs/05j_hub.ipynb #6731336b
 def license_of(
     name, # a folder, a name in $HKD_MODELS, or a hub name
-)->str:   # such as 'apache-2.0'; None if it can't be told
+)->str:   # such as 'apache-2.0'; None if it is unknown
     "The license that a model's README names"
     file = _readme(name)
     try: head = metadata_load(file) if file else None
@@ -148,7 +148,7 @@ def _result(row, seed):
     n,spread = len(row.seeds), "One seed: another would give another figure."
     if n>1: spread = f"Over {n} seeds: {row.accuracy:.1f} % ± {row.accuracy_sd:.1f}."
     return (f"On {row.split}, {own:.1f} % of {row.n:,} examples are right "
-            f"(95 % interval {low:.1f} to {high:.1f}, for the examples alone). {spread}")
+            f"(95 % interval {low:.1f} to {high:.1f}, for the examples only). {spread}")
 
 def _licenses(base):
     "What is known of the licenses of the checkpoints: lines, and the first license"
@@ -189,7 +189,7 @@ def model_card(
         table=table(_beside(record, name, row.split), columns)._repr_markdown_()))+'\n'
 
 def _job(record, name):
-    "The job that made a row; None if the record does not tell"
+    "The job that made a row; None if the record does not show it"
     jobs = plan(recorded(record.config)) if 'recipe' in record.config else []
     return next((job for job in jobs if job.name==name), None)
 

@@ -82,7 +82,7 @@ _NAMES = re.compile(r'[A-Za-z0-9_][\w.-]*\.(json|txt|model|safetensors)', re.ASC
 
 def read_manifest(
     dir, # an artifact's folder
-)->dict: # what it says of itself
+)->dict: # its content
     "The manifest, checked in itself; no other file is read"
     folder = Path(dir).expanduser()
     manifest, file = parse_manifest(folder), folder/MANIFEST

@@ -39,7 +39,7 @@ def _artifact(path):
 def load(
     path,             # an artifact's folder, a checkpoint's folder, or a hub name
     backend:str=None,  # one of BACKENDS; None: torch
-    task=None,        # the task it should serve; None: as the folder says
+    task=None,        # the task it should serve; None: as in the folder
     device:str=None,  # such as 'cuda'; None: the CPU
 ):                    # a model with its `processor`
     "Load an artifact or a checkpoint"

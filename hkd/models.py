@@ -39,16 +39,16 @@ def _load_error(
 )->HKDError:
     "An error of one line with a solution"
     text = ' '.join(str(error).split())
-    def says(*words): return any(w in text.lower() for w in words)
-    if says("couldn't connect", 'offline mode', 'cannot find the requested files'):
+    def expected(*words): return any(w in text.lower() for w in words)
+    if expected("couldn't connect", 'offline mode', 'cannot find the requested files'):
         return HKDError(name, f"not a local folder, and the hub cannot be reached (offline){models_hint()}")
-    if says('not a valid model identifier'):
+    if expected('not a valid model identifier'):
         return HKDError(name, "neither a local folder nor a hub model", f"check the spelling{models_hint()}")
-    if says('gated repo'):
+    if expected('gated repo'):
         return HKDError(f"{name} is gated", fix="accept its terms on its hub page and run `hf auth login`")
     if isinstance(error, SafetensorError):
         return HKDError(name, f"model.safetensors is damaged or cut short ({text[:60]})", "copy it again")
-    if says('model.safetensors'):
+    if expected('model.safetensors'):
         return HKDError(name, "no safetensors weights, and pickled ones are not loaded",
                         "download the folder and use hkd.models.convert_bin on it")
     return HKDError(f"{name} cannot be loaded", re.split(r'[.] ', text)[0][:300])
@@ -212,7 +212,7 @@ def check_fit(
 # %% ../nbs/00d_models.ipynb #c6c58b67
 def load_model(
     name:str|Path,         # a folder, the name of a folder in `models_dir()`, or a hub name
-    task=None,             # the task it should serve; None: as the checkpoint says
+    task=None,             # the task it should serve; None: as in the checkpoint
     reset_head:bool=False, # replace a trained head that does not fit the task, instead of refusing it
     image_size:int|None=None, # for images: interpolate the position embeddings to this side, in pixels
     processor=None,        # tokenizer or image processor; None: the checkpoint's own
@@ -234,7 +234,7 @@ def load_model(
         reset_outputs(model, task.num_labels, seed)
     if task is not None: set_labels(model, task, reset_head or model.new_head, seed)
     model.processor = _limited(model, processor)
-    if getattr(model.config, 'pad_token_id', 0) is None:      # a GPT cannot tell texts from padding then
+    if getattr(model.config, 'pad_token_id', 0) is None:      # else a GPT cannot separate texts from padding
         model.config.pad_token_id = getattr(model.processor, 'pad_token_id', None)
     fix_batchnorm_momentum(model)
     if image_size: model = resize_positions(model, image_size)

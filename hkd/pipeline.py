@@ -34,10 +34,10 @@ class Progress:
     "Which stage of how many, and about how long the rest takes"
     def __init__(self,
         work, # (root, examples to pass) for each job
-        say,  # gets each line
-    ): self.work,self.say,self.rates,self.i = work,say,{},0
+        log,  # gets each line
+    ): self.work,self.log,self.rates,self.i = work,log,{},0
 
-    def left(self): # seconds; None as long as they can't be told
+    def left(self): # seconds; None as long as they are unknown
         todo = [(root, n) for root,n in self.work[self.i:] if n]
         if not todo or any(root not in self.rates for root,_ in todo): return None
         return sum(n*self.rates[root] for root,n in todo)
@@ -46,9 +46,9 @@ class Progress:
 
     def begin(self, text):
         left,self.start = self.left(), time.time()
-        self.say(f"{self.at()} {text}" + (f"; about {duration(left)} left" if left else ''))
+        self.log(f"{self.at()} {text}" + (f"; about {duration(left)} left" if left else ''))
 
-    def end(self, trained): # a stage that was found finished tells nothing about speed
+    def end(self, trained): # a stage that was found finished shows nothing about speed
         root,n = self.work[self.i]
         if trained: self.rates[root] = (time.time()-self.start)/n
         self.i += 1
@@ -82,7 +82,7 @@ class EvalTarget:
 def judged(
     jobs, # of a run
     seed, # one of the run's
-)->list:  # of `Judged`
+)->list:  # of `EvalTarget`
     "The rows of one seed: teachers that no stage trains first"
     outside = dict.fromkeys(t for job in jobs for t in job.teachers if t.stage is None)
     mine = [*outside, *(job for job in jobs if job.evaluated and job.run_seed in (None, seed))]
@@ -246,8 +246,8 @@ def results(
 def _trained(jobs, saved):
     "What automatic settings became: stage -> steps, epochs and learning rate, or tokens kept and before"
     keys = dict(steps='steps', epochs='epochs', lr='learning_rate', tokens='tokens')
-    told = lambda job: saved[job.dir] if trains(job.stage) or getattr(job.stage, 'vocab', False) else {}
-    found = {job.name:{name:told(job)[k] for name,k in keys.items() if k in told(job)} for job in jobs}
+    givens = lambda job: saved[job.dir] if trains(job.stage) or getattr(job.stage, 'vocab', False) else {}
+    found = {job.name:{name:givens(job)[k] for name,k in keys.items() if k in givens(job)} for job in jobs}
     return {name:about for name,about in found.items() if about}
 
 # %% ../nbs/05h_pipeline.ipynb #a63f86f6
@@ -273,7 +273,7 @@ def write_report(
 def run(
     recipe:Recipe,   # what is to be done
     runs='runs',     # the folder that holds the runs
-    say=print,       # gets each line of progress
+    log=print,       # gets each line of progress
     command=None,    # as it was typed, for the record
     report_to='none',# a tracker that logs training, such as 'tensorboard'
 )->Record:           # what came out, also in the run's folder
@@ -289,10 +289,10 @@ def run(
     with run_lock(where):
         recipe,earlier = _with_earlier_seeds(recipe, where)
         jobs = plan(recipe, where)
-        say(str(task))
+        log(str(task))
         _note(recipe, where)
-        run_jobs(jobs, task, say, report_to)
-        say(f"measuring what was saved: {sum(len(judged(jobs, seed)) for seed in recipe.seeds)} models")
+        run_jobs(jobs, task, log, report_to)
+        log(f"measuring what was saved: {sum(len(judged(jobs, seed)) for seed in recipe.seeds)} models")
         rec = results(recipe, jobs, task, command)
         if earlier: rec.data['notes'] = [*rec.notes, f"Trained by earlier calls with other seeds: {earlier}."]
         write_report(rec, where)
@@ -316,25 +316,25 @@ def _follow(recipe, task, where):
 def run_jobs(
     jobs:list,       # from `plan`
     task:Task,       # loaded
-    say=print,       # gets each line of progress
+    log=print,       # gets each line of progress
     report_to='none',# a tracker that logs training
 ):
     "Run every job that isn't done"
     examples = {job.name:examples_of(job.stage, task) for job in {job.name:job for job in jobs}.values()}
     steps = [steps_of(job.stage, examples[job.name]) for job in jobs]
     work = [(job.root, n*getattr(job.stage, 'batch_size', 0)) for job,n in zip(jobs, steps)]
-    progress = Progress(work, say)
+    progress = Progress(work, log)
     for job,n in zip(jobs, steps):
         was_done = (job.dir/'metrics.json').is_file()
         progress.begin(_announced(job, n, was_done))
         with heartbeat.doing(f"stage {progress.at()} {job.dir.name}"): _run_job(job, task, report_to)
         progress.end(n and not was_done)
-        _report_saved(job, say)
+        _report_saved(job, log)
 
 def _announced(job, steps, was_done):
     "A job in a line"
     parts = [f"{job.dir.name}: {job.kind} of {job.stage.model}"]
-    if job.teachers: parts.append(f"heard: {', '.join(teachers(job.stage))}")
+    if job.teachers: parts.append(f"teachers: {', '.join(teachers(job.stage))}")
     if steps: parts.append(f"{steps} steps")
     if was_done: parts.append("done before")
     return ', '.join(parts)
@@ -350,11 +350,11 @@ def _run_job(job, task, report_to='none'):
         raise RunConflict(f"stage {job.name!r}: {e}", fix=fix) from None
     except ValueError as e: raise located(e, f"stage {job.name!r}") from None
 
-def _report_saved(job, say):
-    "Say how many tokens a job kept, and refuse a model that can't be built upon"
+def _report_saved(job, log):
+    "Report how many tokens a job kept, and refuse a model that can't be built upon"
     file = job.dir/'metrics.json'
     saved = json.loads(file.read_text()) if file.is_file() else {}
-    if 'tokens' in saved: say(f"{job.dir.name}: {{:,}} of {{:,}} tokens kept".format(*saved['tokens']))
+    if 'tokens' in saved: log(f"{job.dir.name}: {{:,}} of {{:,}} tokens kept".format(*saved['tokens']))
     for split,metrics in saved.get('metrics', {}).items():
         if np.isfinite(metrics['loss']): continue
         loss = f"stage {job.name!r}: its loss on {split} is {metrics['loss']}"

@@ -144,7 +144,7 @@ def _compared(a, b):
     low, high = p.interval or (-math.inf, math.inf)
     gains = [round((x-y)*a['n']/100) for x,y in zip(a['accuracies'], b['accuracies'])]   # right answers
     equal = f', {gains.count(0)} equal' if 0 in gains else ''
-    verdict = "can't be told" if low<=0<=high else 'yes' if low>0 else 'the other way'
+    verdict = "no significant difference" if low<=0<=high else 'yes' if low>0 else 'no, the opposite'
     return [names, f'{p.mean:+.2f}', '–' if p.sd is None else f'{p.sd:.2f}',
             f'{low:+.2f} to {high:+.2f}' if p.interval else '–',
             f'{sum(gain>0 for gain in gains)} of {p.n}{equal}', verdict], p
@@ -288,7 +288,7 @@ def plot_seeds(
 # %% ../nbs/05f_report.ipynb #486cc30a
 def plot_confusion(
     y,        # true classes (examples,)
-    said,     # predicted classes (examples,)
+    printed,     # predicted classes (examples,)
     labels,   # the classes' names
     title='', # above the picture
     ax=None,  # where to draw; None: a new figure
@@ -296,10 +296,10 @@ def plot_confusion(
     "How often each class is predicted for each"
     from sklearn.metrics import ConfusionMatrixDisplay
     n = len(labels)
-    wrong = {*map(int, y), *map(int, said)}-set(range(n))
+    wrong = {*map(int, y), *map(int, printed)}-set(range(n))
     if wrong: raise HKDError(f"class {max(wrong)} for {n} labels")
     fig, ax = _figure(ax, (1.6+.8*n, 1.3+.8*n))
-    ConfusionMatrixDisplay.from_predictions(y, said, labels=range(n), display_labels=labels, ax=ax,
+    ConfusionMatrixDisplay.from_predictions(y, printed, labels=range(n), display_labels=labels, ax=ax,
                                             colorbar=False, cmap='Greys', xticks_rotation=20)
     ax.set(title=title, xlabel='predicted', ylabel='true')
     return fig
@@ -441,7 +441,7 @@ def to_markdown(
 
 def _ensemble(e):
     metrics = ', '.join(f'{k} {v:.1f}' for k,v in e.items() if isinstance(v, float))
-    return f"- {_listed(e['teachers'])}, whom {e['stage']} heard as one (seed {e['seed']}): {metrics}"
+    return f"- {_listed(e['teachers'])}, the ensemble of {e['stage']} (seed {e['seed']}): {metrics}"
 
 def _rarer(r):
     "How a trimmed model does on rarer words"

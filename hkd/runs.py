@@ -13,7 +13,7 @@ from pathlib import Path
 from . import checks, files
 from .files import HKDError, MissingError
 from .shell import (DataOptions, Layers, Pixels, check_start, is_main_process, layer_list, option, print_json,
-                       print_table, say, show_rows)
+                       print_table, log, show_rows)
 
 # %% ../nbs/05k_runs.ipynb #05k00010
 @dataclass
@@ -128,11 +128,11 @@ def run_recipe(
     folder = runs/recipe.name
     check_folder(recipe, folder)
     if is_finished(recipe, folder):
-        say(f"{folder} is finished: nothing to do", quiet)
+        log(f"{folder} is finished: nothing to do", quiet)
         return read_record(folder)
     check_early(recipe, runs)
     from hkd.pipeline import run
-    return run(recipe, runs, say=lambda text: say(text, quiet), command=shlex.join(['hkd', *words]),
+    return run(recipe, runs, log=lambda text: log(text, quiet), command=shlex.join(['hkd', *words]),
                report_to=tracker or 'none')
 
 # %% ../nbs/05k_runs.ipynb #05k00016

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Model', 'TaskArg', 'Output', 'Pixels', 'Layers', 'Tracker', 'Columns', 'Backend', 'Json', 'option', 'argument',
            'comma_list', 'layer_list', 'field_values', 'DataOptions', 'TrainingOptions', 'KDOptions', 'with_options',
-           'check_start', 'is_main_process', 'say', 'print_json', 'print_table', 'show_rows', 'read_inputs',
+           'check_start', 'is_main_process', 'log', 'print_json', 'print_table', 'show_rows', 'read_inputs',
            'check_inputs']
 
 # %% ../nbs/00n_shell.ipynb #00cl0004
@@ -182,7 +182,7 @@ def is_main_process()->bool:
     "Is this, of several processes, the one that prints?"
     return os.environ.get('RANK', '0')=='0'
 
-def say(text:str, quiet:bool=False):
+def log(text:str, quiet:bool=False):
     "A line of progress on standard error, from one process"
     if not quiet and is_main_process(): print(text, file=sys.stderr, flush=True)
 
@@ -263,7 +263,7 @@ def _images(path):
     found = sorted(p for p in path.rglob('*') if p.is_file() and not p.name.startswith('.'))
     images = [p for p in found if p.suffix.lower() in checks.IMAGES]
     others = [p.name for p in found if p not in images]
-    if others: say(f"{path}: {len(others)} files are no images and get no prediction, such as {others[0]}")
+    if others: log(f"{path}: {len(others)} files are no images and get no prediction, such as {others[0]}")
     return images
 
 def _is_file(item): # does a word name a file of texts?

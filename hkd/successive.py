@@ -31,7 +31,7 @@ def distill_chain(
     teachers='previous',      # 'previous', 'first' (and previous), 'all', or models so far -> teacher
     output_dir=None,       # links are saved in it as 1, 2, ...; None: not saved
     **kw,                  # the rest as for `distill`; a list gives each link its own value, see `per_link`
-)->list:                   # a `Trained` for each link
+)->list:                   # a `TrainResult` for each link
     """Distill through a chain: each student becomes the next teacher.
     Reference: Mirzadeh et al. 2020, arXiv:1902.03393; Son et al. 2021, arXiv:2009.08825"""
     task, n = load_task(task), len(students)

@@ -326,7 +326,7 @@ def _token_ids(splits): # that occur in prepared splits
     return np.unique(np.concatenate([pc.unique(pc.list_flatten(c)).to_numpy() for c in columns]))
 
 def _large_table(model, args):
-    "Word embeddings, if large and trained by an optimizer that leaves rows without a gradient alone"
+    "Word embeddings, if large and trained by an optimizer that skips rows without a gradient"
     if not str(args.optim).split('.')[-1].lower().startswith(('adamw_torch','sgd')): return None
     table = word_table(model)
     if table is None or table.weight.numel()<=_LARGE or table.padding_idx not in (None, 0, 1): return None

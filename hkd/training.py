@@ -46,7 +46,7 @@ class TrainResult:
 
     def __repr__(self):
         scores = ', '.join(f'{split} {next(iter(m.values())):.1f}' for split,m in self.metrics.items())
-        return f"Trained({scores}; {self.steps} steps, {self.seconds:.0f} s)"
+        return f"TrainResult({scores}; {self.steps} steps, {self.seconds:.0f} s)"
 
 # %% ../nbs/01e_training.ipynb #953611f6
 def distill(

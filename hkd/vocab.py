@@ -191,7 +191,7 @@ def _most_used(spec, rows, special, size, common):
     keep = lambda n: _closed(spec, {*special, *ranked[:n]})
     if size is None: return keep(None)
     if (least := len(keep(0))) > size:
-        raise HKDError(f"size={size}", f"special tokens and single characters alone are {least}", "give more")
+        raise HKDError(f"size={size}", f"special tokens and single characters are {least}", "give more")
     return keep(bisect.bisect_right(range(len(ranked)+1), size, key=lambda n: len(keep(n)))-1)
 
 def _trim_report(model, small, tokenizer, tok, validation):

@@ -293,6 +293,25 @@ def house_rules():
     if lines[longest]>rules.MODULE_LINES: raise Failed(f'{longest} has {lines[longest]} lines: at most {rules.MODULE_LINES}')
     return f'{sum(lines.values()):,} lines in {len(lines)} modules, the longest is {longest} with {lines[longest]}'
 
+FORMER = {'00o_former.ipynb'}   # the page that lists former names
+DEMO_TEXT = ['nobody would say']   # part of the demo task's grammar
+
+@check
+def plain_words():
+    "Pages, tests and README use the present words, not those that `rules.OLD` replaces"
+    texts = {rel(nb): '\n'.join(''.join(c['source']) for c in cells(nb)) for nb in notebooks() if nb.name not in FORMER}
+    texts['README.md'] = (ROOT/'README.md').read_text(encoding='utf-8')
+    bad = [f'{name}: {old!r}, write: {new}' for name,text in texts.items() for old,new in rules.old_words(text, DEMO_TEXT)]
+    if bad: raise Failed('\n'.join(bad[:40]))
+
+@check
+def pages_show_results():
+    "At least half of the visible code cells have an output"
+    shown = [rules.shown(cells(nb)) for nb in pages()]
+    some,all_ = (sum(column) for column in zip(*shown))
+    if some<.5*all_: raise Failed(f'{some} of {all_} visible code cells have an output')
+    return f'{some} of {all_} visible code cells'
+
 HEAVY = {'torch','transformers','datasets','numpy','pandas','matplotlib','huggingface_hub'}
 
 def imported(code):

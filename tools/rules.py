@@ -43,7 +43,7 @@ OLD = {r'hears?|heard|hearing': 'has as its teacher, with a teacher', r'said|say
        r'neighbou[r]\w*': 'neighbor', r'\w*labelle[d]': 'labeled', 'learn[t]': 'learned', r'cent(?:re)d?': 'center',
        'report_split': 'eval_split', 'load_any': 'load', 'measured_row': 'row_from_measurement', 'HEARS': 'TEACHER_STRATEGIES',
        'prune_and_recover': 'prune_and_finetune', 'transfer_most': 'max_transfer', 'same_images': 'near_duplicates',
-       'ENGINES?': 'BACKENDS', 'Trained': 'TrainResult', 'Taught': 'WithTeacher', 'Judged': 'EvalTarget'}
+       'ENGINES?': 'BACKENDS', 'Taught': 'WithTeacher'}
 _OLD = {re.compile(rf'(?<![\w-])(?:{old})(?![\w-])', re.I if old.islower() else 0): new for old,new in OLD.items()}
 
 def old_words(text, allowed=()):

@@ -103,11 +103,13 @@ def _no_onnx(model, error):
 def _no_log():
     "Without the warnings of other libraries"
     was, printing = logging.root.manager.disable, torch._C._jit_onnx_log   # it prints a graph that fails
+    handlers = logging.root.handlers[:]   # ONNX Runtime's quantizer adds one
     logging.disable(logging.WARNING)
     torch._C._jit_onnx_log = lambda *_: None
     try: yield
     finally:
         logging.disable(was)
+        logging.root.handlers[:] = handlers
         torch._C._jit_onnx_log = printing
 
 # %% ../nbs/05b_export.ipynb #d371b057

@@ -333,9 +333,14 @@ def _large_table(model, args):
     return table if table.weight.requires_grad and model.get_output_embeddings() is None else None
 
 # %% ../nbs/01d_trainer.ipynb #7f070695
-# Trainer warns where files have odd times; checkpoints are found by their number
-_log = logging.getLogger('transformers.trainer_utils')
-_log.addFilter(lambda record: 'mtime may not be reliable' not in record.getMessage())
+@contextmanager
+def _no_time_warning():
+    "Without Trainer's warning about odd file times: checkpoints are found by their number"
+    log = logging.getLogger('transformers.trainer_utils')
+    wanted = lambda record: 'mtime may not be reliable' not in record.getMessage()
+    log.addFilter(wanted)
+    try: yield
+    finally: log.removeFilter(wanted)
 
 class _Lines(TrainerCallback):
     "Counts steps for the lines that are written where no bar is shown"
@@ -366,7 +371,7 @@ def run_trainer(
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
     with (StopOnSignal() if output else nullcontext()) as stop, \
-         _plain_attention(trainer.model, trainer.args), _few_threads(trainer.model), \
+         _plain_attention(trainer.model, trainer.args), _few_threads(trainer.model), _no_time_warning(), \
          heartbeat.doing('training: step') as activity:
         if stop: trainer.add_callback(stop)
         trainer.add_callback(_Lines(activity))

@@ -131,8 +131,8 @@ class FoldSource:
         self.nb.cells = [self.nb.cells[i] for i in sorted(range(len(keys)), key=keys.__getitem__)]
 
 def documents(cell):
-    "The name that a cell of nbdev's documents, or None"
-    return re.search(r'^show_doc\((\w+)\)', cell.source, re.M)[1] if getattr(cell, 'has_sd', False) else None
+    "The name that a cell of nbdev's documents, of a patched method without its class; or None"
+    return re.search(r'^show_doc\((?:\w+\.)*(\w+)\)', cell.source, re.M)[1] if getattr(cell, 'has_sd', False) else None
 
 def fold(cell):
     "Fold a cell of exported source; the names it defines"
@@ -155,7 +155,7 @@ class Signatures:
         if not name: return
         for data in markdown_outputs(cell):
             text = ''.join(data['text/markdown'])
-            text = re.sub(r'\[source\]\(\S+?\)', f'[source]({self.sources[name]})', text)
+            if name in self.sources: text = re.sub(r'\[source\]\(\S+?\)', f'[source]({self.sources[name]})', text)
             data['text/markdown'] = self.mend_signature(text, name).splitlines(True)
 
     def mend_signature(self, text, name):

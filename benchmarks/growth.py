@@ -52,7 +52,7 @@ def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
     from hkd.data import prepare
     from hkd.demo import demo_tokenizer
     from hkd.models import model_from_config
-    from hkd.kd_losses import KD
+    from hkd.teachers import KD
     from hkd.teachers import TeacherLogits, TrainSet
     from hkd.trainer import KDTrainer
     from hkd.training import training_arguments

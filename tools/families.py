@@ -9,7 +9,7 @@ from transformers import CONFIG_MAPPING, AutoModel, AutoModelForImageClassificat
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 from hkd.data import demo_task, make_task
 from hkd.demo import demo_tokenizer
-from hkd.models import IMAGE_TYPES, TEXT_TYPES
+from hkd.architecture import IMAGE_TYPES, TEXT_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT/'nbs/results/families.json'

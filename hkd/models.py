@@ -76,12 +76,30 @@ def quiet():
         for logger in loggers: logger.removeFilter(wanted)
         if bars: hf_logging.enable_progress_bar()
 
+# %% ../nbs/00d_models.ipynb #b20513e5
+_PARTS = ('hidden_size', 'intermediate_size', 'dim', 'hidden_dim', 'hidden_layers', 'layers', 'attention_heads',
+          'heads')
+_SIZES = {'vocab_size', 'num_labels', 'max_position_embeddings', 'image_size',
+          *(start+part for start in ('', 'num_', 'n_') for part in _PARTS)}
+
+def _check_sizes(name, path):
+    "Refuse a config that asks for more than its weights could fill, before any memory is taken"
+    folder = Path(path)
+    try: sizes = dict(json.loads((folder/'config.json').read_text(encoding='utf-8')))
+    except (OSError, ValueError, TypeError, RecursionError): return   # the next reader reports it
+    stored = sum(f.stat().st_size for f in folder.glob('*.safetensors'))
+    for field in sorted(_SIZES & sizes.keys()):
+        if stored and isinstance(size := sizes[field], int) and size > stored:
+            why = f"its config has {field}={size}, more than its weights can fill"
+            raise HKDError(name, why, "copy it again")
+
 # %% ../nbs/00d_models.ipynb #cfbc3543
 def load_config(
     name,            # for messages
     path:str,        # a folder or hub name, from `find_model`
 )->PreTrainedConfig: # of a float model that needs no code of its own
     "A checkpoint's config, checked"
+    _check_sizes(name, path)
     with load_errors(name):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=only_local(path))
     from_hub = [k for k, v in vars(config).items()

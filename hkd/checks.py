@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'ALIASES', 'METRIC_NAMES', 'LOSS_NAMES',
            'INTERMEDIATE_NAMES', 'BACKENDS', 'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in',
-           'tables_of', 'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice',
-           'check_metric', 'check_backend', 'check_split', 'check_temperature', 'check_teaching', 'full_names',
-           'check_numbers', 'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'check_repo',
-           'check_online', 'find_record']
+           'tables_of', 'path_exists', 'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model',
+           'check_choice', 'check_metric', 'check_backend', 'check_split', 'check_temperature', 'check_teaching',
+           'full_names', 'check_numbers', 'training_fields', 'tracker_names', 'check_fields', 'check_tracker',
+           'check_repo', 'check_online', 'find_record']
 
 # %% ../nbs/00j_checks.ipynb #00cj0004
 import ast, difflib, math, os, re
@@ -99,7 +99,10 @@ def tables_of(
     return files
 
 # %% ../nbs/00j_checks.ipynb #2465809b
-def _exists(path):
+def path_exists(
+    path:Path, # maybe a text that was taken for a name
+)->bool:
+    "Is there a file or folder of this name?"
     with reading():
         try: return path.exists()
         except PermissionError: raise
@@ -113,7 +116,7 @@ def find_task(
     if name in DEMO_TASKS: return name
     path, shelf = Path(name), data_dir()
     if name in KNOWN and not path.exists() and shelf and (shelf/name).exists(): path = shelf/name
-    if _exists(path): return path
+    if path_exists(path): return path
     on_hub = re.fullmatch(r'[\w-]+/[\w.-]+(:[\w.-]+)?', name) and path.suffix.lower() not in TABLES
     if name in KNOWN or on_hub: return name
     raise MissingError(brief(name, 200), "no such task, file or folder",

@@ -77,8 +77,8 @@ def quiet():
         if bars: hf_logging.enable_progress_bar()
 
 # %% ../nbs/00d_models.ipynb #b20513e5
-_PARTS = ('hidden_size', 'intermediate_size', 'dim', 'hidden_dim', 'hidden_layers', 'layers', 'attention_heads',
-          'heads')
+_PARTS = ('hidden_size', 'intermediate_size', 'dim', 'hidden_dim', 'hidden_layers', 'layers',
+          'attention_heads', 'heads')
 _SIZES = {'vocab_size', 'num_labels', 'max_position_embeddings', 'image_size',
           *(start+part for start in ('', 'num_', 'n_') for part in _PARTS)}
 

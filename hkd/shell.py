@@ -266,12 +266,14 @@ def _images(path):
     if others: log(f"{path}: {len(others)} files are no images and get no prediction, such as {others[0]}")
     return images
 
-def _is_file(item): # does a word name a file of texts?
-    return Path(item).suffix.lower() in (*checks.TABLES, '.txt') and (' ' not in item or Path(item).is_file())
+def _is_file(item):
+    "Does a word name a file of texts?"
+    of_texts = Path(item).suffix.lower() in (*checks.TABLES, '.txt')
+    return of_texts and (' ' not in item or checks.path_exists(Path(item)))
 
 def _check_item(item, modality):
     "Refuse an input that is missing, is empty, or doesn't fit the model"
-    is_image, exists = Path(item).suffix.lower() in checks.IMAGES, Path(item).exists()
+    is_image, exists = Path(item).suffix.lower() in checks.IMAGES, checks.path_exists(Path(item))
     if is_image and modality=='text':
         raise HKDError(item, "an image, but the model reads texts", "give texts, or a model for images")
     if (is_image or modality=='image') and not exists: raise MissingError(item, "no such image")

@@ -7,7 +7,7 @@ __all__ = ['RecipeOptions', 'check_early', 'plan_rows', 'dry_run', 'run_recipe',
            'show_records']
 
 # %% ../nbs/05k_runs.ipynb #05k00004
-import json, shlex
+import json, shlex, warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from . import checks, files
@@ -32,7 +32,10 @@ class RecipeOptions(DataOptions):
     def recipes(self, name):
         "The recipes of this name, changed"
         from hkd.recipe import find_recipes
-        found = find_recipes(name)
+        with warnings.catch_warnings(record=True) as notices:
+            warnings.simplefilter('always')
+            found = find_recipes(name)
+        for notice in notices: log(str(notice.message))
         if self.name and len(found)>1:
             raise HKDError(f"--name {self.name}", f"{name} is {len(found)} recipes",
                            f"run one of {', '.join(r.name for r in found)}")

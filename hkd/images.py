@@ -63,7 +63,7 @@ def _reason(e):
     if isinstance(e, Image.DecompressionBombError):
         return f"it has more than {2*Image.MAX_IMAGE_PIXELS:,} pixels, more than are read", "make it smaller"
     if isinstance(e, PermissionError):
-        return "no permission to read it", "change its permissions, or use a copy"
+        return "no read permission", "change its permissions, or use a copy"
     return f"can't be read as an image ({type(e).__name__})", "remove it or save it again as PNG or JPEG"
 
 # %% ../nbs/00f_images.ipynb #8cc14520

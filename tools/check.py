@@ -103,7 +103,7 @@ def rel(p): return Path(p).relative_to(ROOT).as_posix()
 def snapshot(*folders):
     "Content hash by path, of all files or of those in `folders`"
     return {rel(p): hashlib.sha1(p.read_bytes()).hexdigest() for p in files() if not folders or any(f in p.parents for f in folders)}
-def with_overrides(a, b): return sorted(k for k in a.keys()|b.keys() if a.get(k)!=b.get(k))
+def changed(a, b): return sorted(k for k in a.keys()|b.keys() if a.get(k)!=b.get(k))
 
 def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb') if not re.search(r'/[_.]', '/'+p.relative_to(NBS).as_posix()))
 def pages(): return [nb for nb in notebooks() if TESTS not in nb.parents] # what a reader sees; nbs/tests holds the rest
@@ -119,7 +119,7 @@ def export_and_clean():
     "nbdev_export and nbdev_clean leave the tree as it was"
     before = snapshot(NBS, LIB)
     sh(BIN/'nbdev_export'), sh(BIN/'nbdev_clean')
-    if diff := with_overrides(before, snapshot(NBS, LIB)): raise Failed('export or clean changed (look, then commit): '+', '.join(diff))
+    if diff := changed(before, snapshot(NBS, LIB)): raise Failed('export or clean changed (look, then commit): '+', '.join(diff))
     made = {m.replace('.','/')+'.py' for nb in notebooks() if (m := module_of(nb))} | {'__init__.py','_modidx.py'}
     if stray := sorted(p.name for p in LIB.rglob('*.py') if p.relative_to(LIB).as_posix() not in made): raise Failed('no notebook exports '+', '.join(stray))
 
@@ -551,7 +551,7 @@ def main(names):
     passed += run_together([n for n in asked if n in TAKE_LONG], [nb for nb in notebooks() if rel(nb) in names or not names])
     if not notebooks(): passed.append(report('notebooks', 0, 'there are none'))
     if not names:
-        left = with_overrides(after, snapshot())
+        left = changed(after, snapshot())
         passed.append(report('nothing-left-behind', 0, 'the notebooks changed '+', '.join(left) if left else None))
     print(f'{time.perf_counter()-start:.0f} s in all, cpu {sum(CPU.values()):.0f} s in the notebooks')
     print(f'{sum(passed)} passed, {len(passed)-sum(passed)} failed')

@@ -1,7 +1,7 @@
 """Makes the records of real runs in `nbs/results`: `make records`, or `python tools/records.py NAME...`.
 
 Two have a script of their own. Each other runs what is missing in `runs/` by `hkd run recipes/RECIPE.toml`, the command that its record names. A few get more
-than a recipe can say: trials on the tuning split alone, ensembles, the predictions of each row (so that a page can show
+than a recipe can say: trials on the tuning split only, ensembles, the predictions of each row (so that a page can show
 errors without a model), and two small splits counted as one.
 """
 import json, shutil, subprocess, sys

@@ -147,10 +147,11 @@ def _leaf_files(n, seed):
 
 # %% ../nbs/00b_demo.ipynb #c4547492
 _SHAPES = dict(text=dict(teacher=(2, 96), student=(2, 32)), image=dict(teacher=(3, 64), student=(1, 32)))
-_EPOCHS = dict(text=dict(teacher=14, student=12), image=dict(teacher=16, student=12))
-_ADAM = dict(learning_rate=1e-3, per_device_train_batch_size=32, warmup_steps=.1, weight_decay=0., bf16=False)
-DEMO_TRAINING = {modality: {role: dict(num_train_epochs=n, **_ADAM) for role, n in epochs.items()}
-                 for modality, epochs in _EPOCHS.items()}   # modality -> role -> training arguments
+_TEXT = dict(per_device_train_batch_size=64, learning_rate=2e-3, warmup_steps=.1, weight_decay=0., bf16=False)
+_IMAGE = dict(_TEXT, per_device_train_batch_size=32, learning_rate=1e-3)
+DEMO_TRAINING = dict(   # modality -> role -> training arguments
+    text=dict(teacher=dict(num_train_epochs=10, **_TEXT), student=dict(num_train_epochs=12, **_TEXT)),
+    image=dict(teacher=dict(num_train_epochs=16, **_IMAGE), student=dict(num_train_epochs=12, **_IMAGE)))
 
 def demo_config(
     modality:str,          # 'text' or 'image'

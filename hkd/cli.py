@@ -16,6 +16,7 @@ try: from typer import TyperException as UsageError
 except ImportError: from click import ClickException as UsageError   # typer before 0.27 leaves it to click
 from . import checks, files
 from .files import HKDError
+from .kd import KD
 from .progress import heartbeat
 from .runs import (RecipeOptions, comparison, dry_run, read_record, run_recipe, show_records, write_together)
 from .shell import (Columns, DataOptions, Backend, Json, KDOptions, Model, Output, TaskArg, Tracker,
@@ -197,7 +198,9 @@ def distill_command(
     "Train a student on labels and on its teacher's predictions."
     teacher, student, task = _check_names(names, layers)
     args, size = training.arguments(), training.image_size
+    kd = KD(**vars(kd))
     kd.check()
+    if kd.transfer: checks.check_transfer(kd.transfer)
     files.check_output(output)
     beside = files.check_output(output.with_name(output.name+'-baseline')) if baseline else None
     data.check(task)
@@ -205,12 +208,11 @@ def distill_command(
     if student: check_start(student, task)
     task = data.load(task)
     from hkd import training as library
-    from hkd.kd_losses import check_loss_args
-    check_loss_args(kd.loss, kd.alpha, kd.temperature, kd.beta, kd.intermediate, task.is_regression)
+    kd.check(task.is_regression)
     if size: library.check_image_size(size, task)
     teacher = _load_teacher(teacher, task, teacher_labels, None if student else size)   # a cut has its size
     start = lambda: _student(teacher, student, layers, task, training.seed, size)
-    done = library.distill(start(), teacher, task, output_dir=output, **kd.arguments(), **args)
+    done = library.distill(start(), teacher, task, output_dir=output, **kd.settings(), **args)
     if baseline:
         if kd.transfer: args['max_steps'] = done.steps   # as many steps, on fewer examples
         baseline = library.finetune(start(), task, beside, **args)

@@ -6,17 +6,19 @@
 __all__ = ['LOGIT_LOSSES', 'NEEDS_LABELS', 'FEATURE_LOSSES', 'soft_target_loss', 'logit_mse', 'hard_distillation', 'dkd_loss',
            'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'tinybert_hidden', 'hint_loss', 'pkd_loss',
            'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation', 'minilm_loss', 'layer_map', 'Features',
-           'FeatureLoss', 'make_projectors', 'feature_loss', 'check_loss_args', 'Losses', 'distillation_loss']
+           'FeatureLoss', 'make_projectors', 'feature_loss', 'Losses', 'distillation_loss']
 
 # %% ../nbs/01_kd_losses.ipynb #7c3d0149
 import math, torch, warnings
 from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Callable, NamedTuple
+from fastcore.meta import delegates
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .checks import check_teaching, check_temperature
+from .checks import check_temperature
 from .files import HKDError
+from .kd import INTERMEDIATE_NAMES, KD, LOSS_NAMES
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _upcast(x):
@@ -401,10 +403,6 @@ def feature_loss(
     return sum(losses) / len(losses)
 
 # %% ../nbs/01_kd_losses.ipynb #02500c0e
-def check_loss_args(loss='soft', alpha=.5, temperature=2., beta=0., intermediate=None, regression=False):
-    "Raise an error for invalid arguments of `distillation_loss`"
-    check_teaching(loss, alpha, temperature, beta, intermediate, regression, LOGIT_LOSSES, FEATURE_LOSSES)
-
 class Losses(NamedTuple):
     "The total to train on, and its parts before weighting"
     total:Tensor   # alpha*kd + (1-alpha)*ce + beta*feature
@@ -419,24 +417,22 @@ def _label_loss(z_s, y, regression=False): # averaged over the labeled rows; the
     y = y.flatten()
     return (z_s.flatten() - y).masked_fill(y == -100, 0).pow(2).sum() / n
 
+@delegates(KD, keep=True, but=['transfer', 'max_transfer'])
 def distillation_loss(
     z_s:Tensor,                    # student logits (batch, classes), or predictions (batch, 1) or (batch,)
     y:Tensor=None,                 # labels (batch,), -100 where there is none
     z_t:Tensor=None,               # teacher logits (batch, classes)
-    loss:str|Callable='soft',      # a name in LOGIT_LOSSES, or f(z_s, z_t, y, T)
-    alpha:float=.5,                # weight of KD, 0 to 1
-    temperature:float=2.,                    # temperature
     feats_s:Features=None,         # the student's hidden states, queries, keys, values
     feats_t:Features=None,         # the teacher's
-    intermediate:str=None,         # a name in FEATURE_LOSSES
-    beta:float=0.,                 # weight of the intermediate loss
-    layers:str|list=None,          # a layer map; default is the intermediate loss's own
     mask:Tensor=None,              # 1 = real token (batch, tokens)
     projectors:nn.ModuleList=None, # one a pair of layers, see `make_projectors`
     regression:bool=False,         # one number to predict, no classes
+    **kwargs,                      # fields of `KD`
 )->Losses:                         # total and parts, scalars
     "The training loss α·KD + (1-α)·CE + β·feature, and its parts"
-    check_loss_args(loss, alpha, temperature, beta, intermediate, regression)
+    teach = KD(**kwargs)
+    teach.check(regression)
+    loss, alpha, beta = teach.loss, teach.alpha, teach.beta
     if alpha > 0 and z_t is None: raise HKDError(f"alpha={alpha}", "needs the teacher's logits", 'pass z_t')
     if beta > 0 and (feats_s is None or feats_t is None):
         raise HKDError(f"beta={beta}", 'needs the features of both models', 'pass feats_s and feats_t')
@@ -444,7 +440,7 @@ def distillation_loss(
     kd = feature = z_s.new_zeros(())
     ce = _label_loss(z_s, y, regression)
     compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
-    if alpha > 0: kd = compare(z_s, _upcast(z_t).detach(), y, temperature)
-    if beta > 0: feature = feature_loss(intermediate, feats_s, feats_t, layers, mask, projectors)
+    if alpha > 0: kd = compare(z_s, _upcast(z_t).detach(), y, teach.temperature)
+    if beta > 0: feature = feature_loss(teach.intermediate, feats_s, feats_t, teach.layers, mask, projectors)
     total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))
     return Losses(total, ce, kd, feature)

@@ -14,13 +14,15 @@ from numbers import Real
 import numpy as np, torch
 from torch import nn
 from torch.nn import functional as F
+from fastcore.meta import delegates
 from .files import HKDError
+from .kd import KD, split_kd
 from .data import Collator, Task, load_task, prepare
 from .masks import apply_masks, attach_mask, masked_layers, remove_masks
 from .architecture import class_for, copy_model, encoder_config, encoder_layers, layer_linears
 from .heads import in_backbone
 from .models import processor_of
-from .teachers import KD, as_model, device_of, to_device, token_limit
+from .teachers import as_model, device_of, to_device, token_limit
 from .training import DEFAULTS, TrainResult, evaluate, fit
 from transformers import TrainerCallback
 
@@ -195,6 +197,7 @@ class CubicSchedule(TrainerCallback):
         if step == last: state.best_metric = state.best_global_step = state.best_model_checkpoint = None
 
 # %% ../nbs/05_prune.ipynb #23ff5ecd
+@delegates(KD, keep=True)
 def prune_and_finetune(
     model,               # a model, or a folder or hub name; not changed
     task:Task,           # a task, or what `load_task` takes
@@ -203,19 +206,14 @@ def prune_and_finetune(
     pattern:str=None,    # see `prune`
     schedule=None,       # None: at once; 'cubic', or a `CubicSchedule` (with its own sparsity and scope)
     teacher=None,        # a model (also the one to prune), its name, or `TeacherEnsemble`; None: only labels
-    loss='soft',         # with a teacher, see `distill`
-    alpha:float=.5,      # with a teacher: weight of its logits
-    temperature:float=2.,          # with a teacher: temperature
-    transfer=None,       # unlabeled examples for the teacher to label, see `load_transfer`
-    max_transfer:int=None, # use at most so many of them, drawn at random
     output_dir=None,     # where to save it; None: not saved
     views:int=4,         # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,  # tokens per text
-    **training_args,     # any field of `TrainingArguments`
+    **kwargs,            # fields of `KD`, and of `TrainingArguments`
 )->TrainResult:
     "Prune a model and fine-tune it"
     task, schedule = load_task(task), _schedule(schedule, sparsity, scope, pattern)
-    kd = KD(loss, alpha, temperature, transfer=transfer, max_transfer=max_transfer)
+    kd,training_args = split_kd(kwargs)
     kd.check(task.is_regression)
     seed = training_args.get('seed', DEFAULTS['seed'])
     model = copy_model(as_model(model, task, reset_head=True, seed=seed))

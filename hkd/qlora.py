@@ -14,15 +14,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
+from fastcore.meta import delegates
 from .checks import full_names
 from .files import HKDError
+from .kd import KD, split_kd
 from .data import load_task
 from .masks import attach_mask
 # before bitsandbytes, whose hint about kernels it silences
 from .heads import backbone_names
 from .architecture import copy_model
 from .heads import in_backbone, set_labels
-from .teachers import KD, as_model
+from .teachers import as_model
 from .architecture import model_name
 from .training import TrainResult, default_lr, fit, training_arguments
 import bitsandbytes as bnb
@@ -221,6 +223,7 @@ class _Lora(TrainerCallback):
     dropout:float
 
 # %% ../nbs/04_qlora.ipynb #38eedb55
+@delegates(KD, keep=True)
 def qlora(
     model,                    # a fine-tuned classifier, or its folder or hub name; not changed
     task,                     # a `Task`, or what `load_task` takes
@@ -231,23 +234,18 @@ def qlora(
     targets=None,             # which Linears, see `add_lora`; None: all of the encoder
     quantize:bool=True,       # False: plain LoRA on float weights
     double_quant:bool=False,  # see `quantize_nf4`
-    loss='soft',              # distillation loss, see `distill`
-    alpha:float=.5,           # weight of the teacher's logits; 1-alpha is that of the labels
-    temperature:float=2.,               # temperature
-    transfer=None,            # unlabeled examples for the teacher to label, see `load_transfer`
-    max_transfer:int=None,   # use at most so many of them, drawn at random
     output_dir=None,          # where to save the merged model; None: not saved
     views:int=4,              # augmented views of an image; 0: no augmentation
     max_length:int=128,       # tokens per text
     learning_rate:float=None, # of adapters and head; None: four times the model's own, see `default_lr`
-    **training_args,          # any field of `TrainingArguments`
+    **kwargs,                 # fields of `KD`, and of `TrainingArguments`
 )->TrainResult:                   # with the merged model in float
     "Train adapters on a model in 4 bits, and merge them. Reference: Dettmers et al. 2023, arXiv:2305.14314"
     task = load_task(task)
     model = set_labels(copy_model(as_model(model, task)).eval(), task)
     if getattr(model, 'new_head', False):
         raise HKDError(model_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
-    kd = KD(loss, alpha, temperature, transfer=transfer, max_transfer=max_transfer)
+    kd,training_args = split_kd(kwargs)
     kd.check(task.is_regression)
     given = {} if learning_rate is None else dict(learning_rate=learning_rate)
     args = full_names(training_args | given)

@@ -10,11 +10,13 @@ __all__ = ['STAGES', 'RECIPES', 'TOGETHER', 'Stage', 'Training', 'WithTeacher', 
 
 # %% ../nbs/05g_recipe.ipynb #5ab38aef
 import ast, difflib, json, math, re, tomllib, types, typing, warnings
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files as package_files
 from pathlib import Path
-from .files import HKDError, MissingError
+from .files import HKDError, MissingError, located
+from .kd import KD
 from .former import former_names, new_recipe
 
 # %% ../nbs/05g_recipe.ipynb #d109fac8
@@ -39,16 +41,11 @@ class Training(Stage):
     more:dict = field(default_factory=dict) # other fields of `TrainingArguments`
 
 @dataclass(kw_only=True)
-class WithTeacher(Training):
+class WithTeacher(KD, Training):
     "A stage that trains under a teacher, if one is named"
     teacher:str|list[str]|None = None # stages or checkpoints; several form an ensemble; None: labels only
     weights:str|list[float] = 'mean'  # of several teachers, see `TeacherEnsemble`
     teacher_labels:list[str]|None = None # class names in the order of the teacher's outputs; None: the task's
-    loss:str = 'soft'           # one of `LOGIT_LOSSES`
-    alpha:float = .5            # weight of the teacher's answers; 1-alpha is that of the labels
-    temperature:float = 2.                # temperature
-    transfer:str|None = None    # unlabeled examples for the teacher: a file, a folder, or 'perturbed'
-    max_transfer:int|None = None # take only so many of them, drawn at random
 
 # %% ../nbs/05g_recipe.ipynb #97224e36
 @dataclass(kw_only=True)
@@ -67,8 +64,6 @@ class Shrink(Stage):
 @dataclass(kw_only=True)
 class Distill(WithTeacher):
     "Train on labels and on a teacher's predictions"
-    intermediate:str|None = None # compares layers too: one of `FEATURE_LOSSES`
-    beta:float = 0.             # weight of that
 
 @dataclass(kw_only=True)
 class Prune(WithTeacher):
@@ -147,7 +142,8 @@ def checkpoints(recipe:Recipe)->list: # names of models that no stage makes
     return list(dict.fromkeys(n for s in recipe.stages for n in inputs(s) if n not in recipe))
 
 # %% ../nbs/05g_recipe.ipynb #8f43395f
-_WORDS = {int:'whole number', float:'number', str:'text', bool:'true or false', dict:'table'}
+_WORDS = {int:'whole number', float:'number', str:'text', bool:'true or false', dict:'table',
+          Callable:'function'}
 
 def _fits(value, annotation):
     "Does a value have the type that an annotation names?"
@@ -209,10 +205,9 @@ def _check(recipe):
     return _ordered(recipe.stages)
 
 _RANGES = {   # words -> test, fields
-    'above 0': (lambda v: v>0, 'temperature lr lora_alpha'),
-    'at least 0': (lambda v: v>=0, 'epochs views seed beta common'),
-    'at least 1': (lambda v: v>=1, 'steps batch_size max_length r max_transfer image_size vocab'),
-    'between 0 and 1': (lambda v: 0<=v<=1, 'alpha'),
+    'above 0': (lambda v: v>0, 'lr lora_alpha'),
+    'at least 0': (lambda v: v>=0, 'epochs views seed common'),
+    'at least 1': (lambda v: v>=1, 'steps batch_size max_length r image_size vocab'),
     'at least 0 and below 1': (lambda v: 0<=v<1, 'sparsity neurons heads dropout')}
 _CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'),
                 backends=('torch','bnb','onnx'))
@@ -223,6 +218,11 @@ def _check_stage(stage, where, recipe):
     _check_types(stage, where)
     _check_values(stage, where)
     _check_inputs(stage, where, recipe)
+    if isinstance(stage, KD):
+        if callable(stage.loss):
+            raise HKDError(where, f"loss = {stage.loss!r} has no name", "call `distill` yourself")
+        try: stage.check()
+        except HKDError as e: raise located(e, where) from None
     if getattr(stage, 'transfer', None) and not teachers(stage):
         raise HKDError(where, f"transfer = {stage.transfer!r} has no labels", "name a teacher")
     if isinstance(stage, Distill) and not teachers(stage):

@@ -58,7 +58,6 @@ def check_early(
     runs:Path, # the folder that holds the runs
 ):
     "Refuse what can be refused before PyTorch is imported"
-    from hkd.recipe import WithTeacher
     from hkd.jobs import check_checkpoints, check_folder
     check_folder(recipe, runs/recipe.name)
     if recipe.task not in checks.DEMO_TASKS: DataOptions(metric=recipe.data.get('metric')).check(recipe.task)
@@ -66,10 +65,6 @@ def check_early(
     for s in recipe.stages:
         checks.check_fields(getattr(s, 'more', None))
         if getattr(s, 'transfer', None): checks.check_transfer(s.transfer)
-        if not isinstance(s, WithTeacher): continue
-        intermediate = getattr(s, 'beta', 0.), getattr(s, 'intermediate', None)
-        try: checks.check_teaching(s.loss, s.alpha, s.temperature, *intermediate)
-        except HKDError as e: raise files.located(e, f"recipe {recipe.name!r}, stage {s.name!r}") from None
 
 def plan_rows(
     recipe,     # a `Recipe`

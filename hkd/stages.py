@@ -20,7 +20,6 @@ from .demo import demo_config, demo_tokenizer
 from .checks import DEMO_MODELS, check_transfer
 from .files import HKDError, OutputDir, RunConflict, find_model, located, text_sha256
 from .jobs import Job, check_checkpoints, plan
-from .kd_losses import check_loss_args
 from .models import (content_hash, load_config, model_from_config, pick_layers, save_model,
                      student_from_teacher, weight_sums)
 from .architecture import modality_of, resize_positions
@@ -107,8 +106,7 @@ def _common(job, task, report_to='none'):
 
 def _kd_args(job, task):
     "The arguments of a stage under a teacher"
-    fields = {k:getattr(job.stage, k) for k in ('loss','alpha','temperature','transfer','max_transfer')}
-    return dict(teacher=teacher_of(job, task), **fields)
+    return dict(teacher=teacher_of(job, task), **job.stage.settings())
 
 def save_untrained(
     job:Job,   # of a stage that takes no steps
@@ -139,8 +137,7 @@ def _start(job, task):
 def _finetune(job, task, **tracker): finetune(_start(job, task), task, **_common(job, task, **tracker))
 
 def _distill(job, task, **tracker):
-    layers = dict(intermediate=job.stage.intermediate, beta=job.stage.beta)
-    distill(_start(job, task), task=task, **layers, **_kd_args(job, task), **_common(job, task, **tracker))
+    distill(_start(job, task), task=task, **_kd_args(job, task), **_common(job, task, **tracker))
 
 def _qlora(job, task, **tracker):
     own = {k:getattr(job.stage, k) for k in ('r','lora_alpha','dropout','targets','quantize')}
@@ -214,8 +211,7 @@ def _check_job(job, task):
         n = len(task.splits['train'])
         training_arguments(task, n, **_training(stage, stage.seed or 0, n))
     if isinstance(stage, WithTeacher):
-        layers = getattr(stage, 'beta', 0.), getattr(stage, 'intermediate', None)
-        check_loss_args(stage.loss, stage.alpha, stage.temperature, *layers, regression=task.is_regression)
+        stage.check(task.is_regression)
         if len(job.teachers)>1: TeacherEnsemble([t.name for t in job.teachers], stage.weights)
 
 def _check_trim(job, task):

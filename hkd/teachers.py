@@ -4,16 +4,15 @@
 
 # %% auto #0
 __all__ = ['device_of', 'to_device', 'evaluation_mode', 'as_model', 'token_limit', 'predict_logits', 'cache_dir',
-           'teacher_logits', 'label_order', 'check_teacher', 'mean_weights', 'MeanEnsemble', 'KD', 'load_members',
+           'teacher_logits', 'label_order', 'check_teacher', 'mean_weights', 'MeanEnsemble', 'load_members',
            'code_hash', 'teacher_key', 'with_labels', 'TrainSet', 'TeacherLogits', 'EnsembleLogits', 'KDCollator',
            'transfer_set', 'collect_answers']
 
 # %% ../nbs/01b_teachers.ipynb #tea00001
 import hashlib, os
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import numpy as np, torch
 from torch import nn
@@ -23,7 +22,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 from .data import Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key, score
 from .files import HKDError, atomic_write, file_sha256, text_sha256, writing
-from .kd_losses import NEEDS_LABELS, check_loss_args
+from .kd import KD
+from .kd_losses import NEEDS_LABELS
 from .architecture import model_name
 from .models import content_hash, input_length, load_model, processor_of
 from .heads import head_problem, reorder_labels
@@ -221,30 +221,6 @@ class MeanEnsemble:
 
     def __repr__(self): return f'{type(self).__name__}({len(self.teachers)} teachers)'
 
-# %% ../nbs/01b_teachers.ipynb #0kd00001
-@dataclass(frozen=True)
-class KD:
-    "How a teacher teaches"
-    loss:str|Callable='soft' # one of `LOGIT_LOSSES`, or f(z_s, z_t, y, T)
-    alpha:float=.5           # weight of the teacher's logits; 1-alpha is that of the labels
-    temperature:float=2.     # above 1 softens
-    intermediate:str=None    # one of `FEATURE_LOSSES`: compares layers too
-    beta:float=0.            # weight of the intermediate loss
-    layers:str|list=None     # which layers it compares, see `layer_map`; None: as in its paper
-    transfer:object=None     # unlabeled examples that only the teacher labels
-    max_transfer:int=None    # at most so many of them
-
-    def objective(self)->dict:
-        "The arguments of `distillation_loss`"
-        names = [f.name for f in fields(self) if f.name not in ('transfer', 'max_transfer')]
-        return {name:getattr(self, name) for name in names}
-
-    def check(self,
-        regression:bool=False, # one number to predict, no classes
-    ):
-        "Raise an error where the settings make no sense, see `check_loss_args`"
-        check_loss_args(regression=regression, **{k:v for k,v in self.objective().items() if k!='layers'})
-
 # %% ../nbs/01b_teachers.ipynb #0893c25f
 def load_members(
     teacher, # a model, a folder or hub name, or several as `Teachers`
@@ -331,7 +307,7 @@ class TeacherLogits:
 @dataclass
 class EnsembleLogits:
     "The logits of several teachers"
-    each:list # an `Answers` for each
+    each:list # a `TeacherLogits` for each
     def __call__(self, rows, view=0): # -> (rows, teachers, classes)
         return torch.stack([a(rows, view) for a in self.each], 1)
 
@@ -339,7 +315,7 @@ class EnsembleLogits:
 class KDCollator:
     "A batch, with the teacher's logits where there is a teacher"
     collate:Collator
-    answers:TeacherLogits=None    # or SeveralAnswers
+    answers:TeacherLogits=None    # or `EnsembleLogits`
     data:TrainSet=None      # knows the view that is shown
     def __call__(self, examples):
         examples = [dict(e) for e in examples]

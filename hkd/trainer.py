@@ -55,8 +55,8 @@ class LengthSampler(torch.utils.data.Sampler):
 def _qkv_modules(model):
     "The query, key and value maps of each layer"
     def find(layer, names):
-        linears = ((k, m) for k,m in layer.named_modules() if isinstance(m, nn.Linear))
-        return next((m for k,m in linears if k.split('.')[-1] in names), None)
+        is_map = lambda m: isinstance(m, nn.Linear) or hasattr(m, 'base_layer')   # or an adapter around one
+        return next((m for k,m in layer.named_modules() if is_map(m) and k.split('.')[-1] in names), None)
     found = [find(layer, names) for layer in encoder_layers(model)[1] for names in QKV]
     if None in found:
         raise HKDError(type(model).__name__, "no query, key and value maps found",

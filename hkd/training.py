@@ -15,10 +15,12 @@ import numpy as np, torch
 from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
+from fastcore.meta import delegates
 from .data import Task, load_task, prepare, score
 from .checks import check_fields, check_numbers, check_tracker, full_names
 from .files import HKDError, OutputDir
 from .images import open_image
+from .kd import KD, split_kd
 from .light import answers as predictions
 from .heads import head_problem, label_names
 from .models import input_length, processor_of, save_model, weight_sums
@@ -26,7 +28,7 @@ from .heads import set_labels
 from .progress import shows_bars
 from .resume import (is_main, last_checkpoint, main_first, process_count, run_key, step_size,
                         train_within_memory, work_folder)
-from .teachers import (KD, TrainSet, as_model, collect_answers, device_of, evaluation_mode, predict_logits,
+from .teachers import (TrainSet, as_model, collect_answers, device_of, evaluation_mode, predict_logits,
                        teacher_key, to_device, transfer_set, with_labels)
 from .architecture import model_name
 from .trainer import KDTrainer, run_trainer, used_rows, word_table
@@ -49,29 +51,22 @@ class TrainResult:
         return f"TrainResult({scores}; {self.steps} steps, {self.seconds:.0f} s)"
 
 # %% ../nbs/01e_training.ipynb #953611f6
+@delegates(KD, keep=True)
 def distill(
     student,               # a model, or a folder or hub name; trained in place
     teacher,               # a model, or a folder or hub name; it must know the task
     task:Task,             # a task, or what `load_task` takes
-    loss='soft',           # one of `LOGIT_LOSSES`, or f(z_s, z_t, y, T)
-    alpha:float=.5,        # weight of the teacher's logits; 1-alpha is that of the labels
-    temperature:float=2.,            # temperature
-    intermediate:str=None, # one of `FEATURE_LOSSES`: compares layers too, with the teacher in every step
-    beta:float=0.,         # weight of the intermediate loss
-    layers=None,           # which layers it compares: 'uniform', 'last', 'final', pairs; None: its paper's
-    transfer=None,         # unlabeled examples that only the teacher labels, see `load_transfer`
-    max_transfer:int=None,# at most so many of them, drawn at random
     output_dir=None,       # where to save the student; None: nowhere
     views:int=4,           # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,    # tokens a text is cut to
     image_size:int=None,   # load the student for images of this side, in pixels; None: as its checkpoint
     teacher_labels:list=None, # class names in the order of the teacher's outputs; None: the task's order
-    **training_args,       # any field of `TrainingArguments`; with bf16=True the teacher runs in bfloat16 too
+    **kwargs,              # fields of `KD`, and of `TrainingArguments`; bf16=True is also for the teacher
 )->TrainResult:
     "A student trained on labels and a teacher's logits. Reference: Hinton et al. 2015, arXiv:1503.02531"
     task = load_task(task)
     if teacher_labels is not None: teacher = with_labels(teacher, teacher_labels, task)
-    kd = KD(loss, alpha, temperature, intermediate, beta, layers, transfer, max_transfer)
+    kd,training_args = split_kd(kwargs)
     student = _load_to_train(student, task, image_size, training_args)
     return fit(student, task, teacher, kd, views, max_length, output_dir, training_args)
 

@@ -38,17 +38,18 @@ MAY_IMPORT = {
     'models':       'files masks architecture heads',
     'vocab':        'files architecture',
     'former':       '',
-    'shell':        'files checks data tables',
-    'kd_losses':    'files checks',
+    'kd':           'files checks',
+    'shell':        'files checks kd data tables',
+    'kd_losses':    'files checks kd',
     'masks':        'files',
-    'teachers':     'files progress data architecture heads models kd_losses',
+    'teachers':     'files progress data architecture heads models kd kd_losses',
     'resume':       'files data architecture models masks teachers',
     'trainer':      'files progress data architecture models kd_losses masks teachers resume',
-    'training':     'files checks images light progress data architecture heads models kd_losses teachers resume trainer',
+    'training':     'files checks images kd light progress data architecture heads models kd_losses teachers resume trainer',
     'successive':   'files data models teachers training',
     'multiagent':   'files data teachers training',
-    'qlora':        'files checks data architecture heads models kd_losses masks teachers training',
-    'prune':        'files data architecture heads models kd_losses masks teachers training',
+    'qlora':        'files checks kd data architecture heads models kd_losses masks teachers training',
+    'prune':        'files kd data architecture heads models kd_losses masks teachers training',
     'artifact':     'files checks manifest architecture heads models masks qlora',
     'export':       'files light manifest architecture models artifact',
     'stats':        'files',
@@ -56,9 +57,9 @@ MAY_IMPORT = {
     'measure':      'files checks progress manifest data architecture heads models teachers training qlora artifact '
                     'stats records',
     'report':       'files stats records',
-    'recipe':       'files former',
+    'recipe':       'files former kd',
     'jobs':         'files former recipe',
-    'stages':       'files checks manifest data demo architecture models vocab kd_losses teachers training multiagent '
+    'stages':       'files checks manifest data demo architecture models vocab teachers training multiagent '
                     'qlora prune artifact recipe jobs',
     'pipeline':     'files checks progress data models vocab teachers resume training stats records measure report '
                     'recipe jobs stages',
@@ -69,9 +70,9 @@ MAY_IMPORT = {
     'vit_results':  'pipeline',
     'all':          'data models vocab kd_losses teachers training successive multiagent qlora prune artifact export hub '
                     'measure stats records report recipe pipeline',
-    'cli':          'files checks shell runs progress',  # at the top of the module; inside functions it may import any
+    'cli':          'files checks kd shell runs progress',  # at the top of the module; inside functions it may import any
 }
-STDLIB_ONLY = {'former', 'recipe', 'jobs'}
+STDLIB_ONLY = {'former', 'kd', 'recipe', 'jobs'}
 REGISTERED = {('artifact', 'export')}  # a later module that adds its loader, imported when it is first used
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
 LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'tables', 'architecture', 'heads'}  # they
@@ -276,7 +277,7 @@ def imports_run_one_way():
         for o,l in own(imports(tree)):
             if o not in order[:i] and o not in LEAVES and (m, o) not in REGISTERED: bad.append(f'{rel(f)}:{l}: {o} is not exported by an earlier notebook')
         if m in STDLIB_ONLY: bad += [f'{rel(f)}:{l}: {m} imports the standard library only, not {o}' for o,l in imports(tree)
-                                      if o.split('.')[0] not in sys.stdlib_module_names and o not in ('hkd.files', 'hkd.former', 'hkd.recipe')]
+                                      if o.split('.')[0] not in sys.stdlib_module_names and o not in ('hkd.checks', 'hkd.files', 'hkd.former', 'hkd.kd', 'hkd.recipe')]
     if bad: raise Failed('\n'.join(bad))
 
 def modules(): return {f.stem: f.read_text(encoding='utf-8') for f in sorted(LIB.glob('*.py')) if f.stem!='_modidx'}

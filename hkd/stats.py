@@ -63,6 +63,20 @@ class Paired(NamedTuple):
     sd:float|None         # standard deviation of the differences (ddof=1); None for one seed
     n:int                 # seeds
     interval:tuple|None   # (low, high) of the mean; None for one seed, and where all differences are equal
+    level:float=.95       # of the interval
+
+    @property
+    def conclusion(self)->str: # 'better', 'worse' or 'no significant difference'
+        "What the interval shows"
+        low, high = self.interval or (0, 0)
+        if low>0: return 'better'
+        return 'worse' if high<0 else 'no significant difference'
+
+    def __str__(self):
+        if not self.interval: return f'{self.mean:+.1f} points ({self.n} seed{"s"*(self.n>1)}, no interval)'
+        low, high = self.interval
+        return (f'{self.mean:+.1f} points ({self.level:.0%} CI {low:+.1f} to {high:+.1f}, {self.n} seeds): '
+                f'{self.conclusion}').replace('%', ' %')
 
 # %% ../nbs/05c_stats.ipynb #aaa23d59
 def paired(
@@ -79,7 +93,8 @@ def paired(
     if len(a)==1: return Paired(mean, None, 1, None)
     sd = float(np.std(difference, ddof=1))
     if sd<=1e-5*max(abs(a).max(), abs(b).max()): return Paired(mean, sd, len(a), None)   # six digits are kept
-    return Paired(mean, sd, len(a), tuple(map(float, ttest_rel(a, b).confidence_interval(level))))
+    interval = tuple(map(float, ttest_rel(a, b).confidence_interval(level)))
+    return Paired(mean, sd, len(a), interval, level)
 
 # %% ../nbs/05c_stats.ipynb #0b81272c
 def _check_logits(z, y):

@@ -274,12 +274,20 @@ class ImageSet(torch.utils.data.Dataset):
         return dict(row)
     def _read(self, i):
         row = self.ds[i]
-        im = open_image(row['image'])
-        if self.view is not None: im = augment(im, self.task.seed, row['id'], self.view, **self.task.augment)
+        im, blended = (open_image(row['image']), False) if self.view is None else self._augmented(row)
         out = dict(image=im)
         if self.processor: out = {k:v[0] for k, v in self.processor(images=[im], return_tensors='pt').items()}
-        if 'label' in row: out['labels'] = row['label']
+        if 'label' in row: out['labels'] = -100 if blended else row['label']
         return dict(out, id=row['id'])
+    def _augmented(self, row):
+        "A view of an image, and whether another image is blended into it"
+        settings, seed = dict(self.task.augment), self.task.seed
+        mix = settings.pop('mix', 0)
+        def view_of(row): return augment(open_image(row['image']), seed, row['id'], self.view, **settings)
+        im, rng = view_of(row), np.random.default_rng([seed, row['id'], self.view, 1])
+        if rng.random() >= mix: return im, False
+        other = view_of(self.ds[int(rng.integers(len(self.ds)))])
+        return Image.blend(im, other.resize(im.size), rng.uniform(0, .5)), True
 
 # %% ../nbs/00_data.ipynb #f5b3ae38
 def _channels_last(batch): # in this order in memory a convolution is up to three times as fast

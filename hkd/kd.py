@@ -17,6 +17,8 @@ LOSS_NAMES = ['soft', 'mse', 'hard', 'dkd', 'dist', 'rkd', 'cosine']
 INTERMEDIATE_NAMES = ['hint', 'pkd', 'tinybert', 'minilm', 'cosine', 'rkd']
 
 # %% ../nbs/00ja_kd.ipynb #00p00008
+_INPUTS = ('transfer', 'max_transfer', 'mix')   # what the student sees
+
 @dataclass
 class KD:
     "How a teacher teaches"
@@ -28,6 +30,7 @@ class KD:
     layers:str|list|None = None  # which layers it compares: uniform, last, final, pairs; None: the loss's own
     transfer:object = None       # unlabeled examples for the teacher: a file, a folder, or 'perturbed'
     max_transfer:int|None = None # take only so many of them, drawn at random
+    mix:float = 0.               # share of an image's views that are blends of two images, without a label
 
     def settings(self)->dict: # field -> value
         "All fields, as arguments of `distill`"
@@ -35,7 +38,7 @@ class KD:
 
     def objective(self)->dict: # field -> value
         "The fields that decide what is minimized, as arguments of `distillation_loss`"
-        return {k:v for k,v in self.settings().items() if k not in ('transfer', 'max_transfer')}
+        return {k:v for k,v in self.settings().items() if k not in _INPUTS}
 
     def check(self,
         regression:bool=False, # is one number to be predicted, and no classes?
@@ -58,6 +61,7 @@ class KD:
             raise HKDError(f"loss={loss!r}", "needs classes and this is a regression", "use 'mse'")
         if self.max_transfer is not None and not is_between(self.max_transfer, 1):
             raise HKDError(f"max_transfer={self.max_transfer!r}", "it must be at least 1")
+        if not is_between(self.mix, 0, 1): raise HKDError(f"mix={self.mix!r}", "a share is from 0 to 1")
 
 # %% ../nbs/00ja_kd.ipynb #00p00014
 def split_kd(

@@ -417,7 +417,7 @@ def _label_loss(z_s, y, regression=False): # averaged over the labeled rows; the
     y = y.flatten()
     return (z_s.flatten() - y).masked_fill(y == -100, 0).pow(2).sum() / n
 
-@delegates(KD, keep=True, but=['transfer', 'max_transfer'])
+@delegates(KD, keep=True, but=['transfer', 'max_transfer', 'mix'])
 def distillation_loss(
     z_s:Tensor,                    # student logits (batch, classes), or predictions (batch, 1) or (batch,)
     y:Tensor=None,                 # labels (batch,), -100 where there is none

@@ -6,7 +6,7 @@
 __all__ = ['device_of', 'to_device', 'evaluation_mode', 'as_model', 'token_limit', 'predict_logits', 'cache_dir',
            'teacher_logits', 'label_order', 'check_teacher', 'mean_weights', 'MeanEnsemble', 'load_members',
            'code_hash', 'teacher_key', 'with_labels', 'TrainSet', 'TeacherLogits', 'EnsembleLogits', 'KDCollator',
-           'transfer_set', 'collect_answers']
+           'transfer_set', 'collect_teacher_logits']
 
 # %% ../nbs/01b_teachers.ipynb #tea00001
 import hashlib, os
@@ -82,7 +82,7 @@ def predict_logits(
     cast = torch.autocast(device.type, torch.bfloat16, enabled=bf16 and not task.is_regression)
     batches = np.array_split(order, max(1, -(-len(ds)//batch_size)))
     with evaluation_mode(model), cast:
-        for rows in progress_bar(batches, f'answers to {len(ds):,} examples'):
+        for rows in progress_bar(batches, f'predictions for {len(ds):,} examples'):
             batch = Collator(processor)([ds[int(i)] for i in rows])
             batch.pop('labels', None)
             out[rows] = model(**to_device(batch, device)).logits.float().cpu().numpy()
@@ -167,10 +167,11 @@ def check_teacher(
     y = np.asarray(task.splits['tuning']['label'])
     if task.is_regression:
         r = score(task, z, y)['pearson']
-        if r<10: raise HKDError(name, f"its answers on tuning correlate {r:.1f} % with the labels", train_it)
+        if r<10:
+            raise HKDError(name, f"its predictions on tuning correlate {r:.1f} % with the labels", train_it)
         return
     if order := label_order(z, y, task.labels):
-        raise HKDError(name, "its answers on tuning fit the classes in another order",
+        raise HKDError(name, "its predictions on tuning fit the classes in another order",
                        f"pass teacher_labels={order} (--teacher-labels {','.join(order)})")
     chance = 100/task.num_labels
     balanced = 100*float(np.mean([(z.argmax(-1)[y==c]==c).mean() for c in np.unique(y)]))
@@ -315,7 +316,7 @@ class EnsembleLogits:
 class KDCollator:
     "A batch, with the teacher's logits where there is a teacher"
     collate:Collator
-    answers:TeacherLogits=None    # or `EnsembleLogits`
+    teacher_logits:TeacherLogits=None # or `EnsembleLogits`
     data:TrainSet=None      # knows the view that is shown
     def __call__(self, examples):
         examples = [dict(e) for e in examples]
@@ -323,9 +324,9 @@ class KDCollator:
         batch = self.collate(examples)
         if rows[0] is None: return batch
         batch['rows'] = torch.tensor(rows)
-        if self.answers is None: return batch
+        if self.teacher_logits is None: return batch
         view = getattr(self.data.parts[0], 'view', None) or 0
-        return {**batch, 'teacher_logits':self.answers(rows, view)}
+        return {**batch, 'teacher_logits':self.teacher_logits(rows, view)}
 
 # %% ../nbs/01b_teachers.ipynb #f800e624
 def transfer_set(
@@ -343,6 +344,9 @@ def transfer_set(
         if kd.loss in NEEDS_LABELS:
             raise HKDError(f"loss={kd.loss!r}", "it needs labels, which a transfer set does not have",
                            "use 'soft'")
+    if kd.mix:
+        if teacher is None: raise HKDError(f"mix={kd.mix}", "blended images have no labels", "name a teacher")
+        if task.modality=='text': raise HKDError(f"mix={kd.mix}", "only images are blended", "leave it out")
     if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd)
     return None if kd.transfer is None else load_transfer(kd.transfer, task, kd.max_transfer)
 
@@ -350,15 +354,16 @@ def _check_ensemble(teacher, task, kd):
     if kd.intermediate:
         raise HKDError(f"intermediate={kd.intermediate!r}", "it compares layers with those of one teacher",
                        "give a single teacher, or leave it out")
-    if kd.transfer is not None and teacher.needs_labels:
-        raise HKDError(f"{teacher}", "its weights need labels, which a transfer set does not have",
+    if teacher.needs_labels and (kd.mix or kd.transfer is not None):
+        without = "blended images do" if kd.mix else "a transfer set does"
+        raise HKDError(f"{teacher}", f"its weights need labels, which {without} not have",
                        "choose other weights")
     if task.is_regression and teacher.needs_classes:
         raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} asks for a number",
                        "choose 'mean' or a list of weights")
 
 # %% ../nbs/01b_teachers.ipynb #dd104368
-def collect_answers(
+def collect_teacher_logits(
     teacher,    # a model, or several as `Teachers`
     task:Task,  # what is learned
     extra,      # a transfer set, or None
@@ -366,7 +371,7 @@ def collect_answers(
     max_length:int, # tokens a text is cut to
     device,     # where the teacher runs
     bf16:bool,  # see `predict_logits`
-):              # `Answers`, and what combines them at a temperature (None for one teacher)
+):              # `TeacherLogits`, and what combines them at a temperature (None for one teacher)
     "The checked logits of a teacher for the train split and the transfer set, in every view"
     sources = ['train'] if extra is None else ['train', extra]
     shown = range(views) if views else [None]
@@ -374,6 +379,6 @@ def collect_answers(
         check_teacher(model.to(device), task, max_length, bf16)
         logits = lambda v: [teacher_logits(model, task, s, v, max_length, bf16) for s in sources]
         return TeacherLogits(list(map(logits, shown)))
-    answers = list(map(collect, load_members(teacher, task)))   # releases one, then loads the next
-    if hasattr(teacher, 'teachers'): return EnsembleLogits(answers), teacher.combine
-    return answers[0], None
+    cached = list(map(collect, load_members(teacher, task)))   # releases one, then loads the next
+    if hasattr(teacher, 'teachers'): return EnsembleLogits(cached), teacher.combine
+    return cached[0], None

@@ -89,7 +89,7 @@ class KDTrainer(Trainer):
         args,                # `TrainingArguments`
         task:Task,           # gives metrics and the split to evaluate on
         train_set=None,      # a `TrainSet`
-        answers:TeacherLogits=None, # the teacher's logits for its rows
+        teacher_logits:TeacherLogits=None, # the teacher's logits for its rows
         kd:KD=None,          # how the teacher teaches; None: labels only
         combine=None,        # makes one teacher of several, see `Teachers`
         teacher=None,        # only where `kd.intermediate` needs it in each step
@@ -100,7 +100,7 @@ class KDTrainer(Trainer):
         self.kd = kd or KD(alpha=0.)
         self.kd.check(task.is_regression)
         processor = processor_of(model)
-        collate = KDCollator(Collator(processor, task.is_regression), answers, train_set)
+        collate = KDCollator(Collator(processor, task.is_regression), teacher_logits, train_set)
         super().__init__(model, args, data_collator=collate, train_dataset=train_set, processing_class=None,
                          eval_dataset=prepare(task, 'tuning', processor, max_length, keep=True),
                          compute_metrics=lambda p: score(task, p.predictions, p.label_ids), **kw)

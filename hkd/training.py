@@ -21,14 +21,14 @@ from .checks import check_fields, check_numbers, check_tracker, full_names
 from .files import HKDError, OutputDir
 from .images import open_image
 from .kd import KD, split_kd
-from .light import answers as predictions
+from .light import predictions
 from .heads import head_problem, label_names
 from .models import input_length, processor_of, save_model, weight_sums
 from .heads import set_labels
 from .progress import shows_bars
 from .resume import (is_main, last_checkpoint, main_first, process_count, run_key, step_size,
                         train_within_memory, work_folder)
-from .teachers import (TrainSet, as_model, collect_answers, device_of, evaluation_mode, predict_logits,
+from .teachers import (TrainSet, as_model, collect_teacher_logits, device_of, evaluation_mode, predict_logits,
                        teacher_key, to_device, transfer_set, with_labels)
 from .architecture import model_name
 from .trainer import KDTrainer, run_trainer, used_rows, word_table
@@ -232,6 +232,9 @@ def fit(
     "A model trained on a task, with a teacher or without"
     start,task,kd = time.time(), load_task(task), kd or KD()
     extra = transfer_set(teacher, task, kd)
+    if kd.mix:
+        if not views: raise HKDError(f"mix={kd.mix}", "only augmented views are blended", "set views")
+        task = dataclasses.replace(task, augment={**task.augment, 'mix':kd.mix})
     if teacher is not None and not hasattr(teacher, 'teachers'): teacher = as_model(teacher, task)
     n = len(task.splits['train'])+len(extra or ())
     given = full_names(training_args or {})
@@ -246,11 +249,12 @@ def fit(
         output = output_dir and OutputDir(output_dir, *key, resumable=last_checkpoint)
     if output and output.state=='done': return _saved(output, task)
     views = min(views, _epochs(args, n))
-    answers = combine = None
+    cached = combine = None
     with main_first():
         if teacher is not None:
             bf16 = bool(training_args.get('bf16'))
-            answers,combine = collect_answers(teacher, task, extra, views, max_length, args.device, bf16)
+            cached,combine = collect_teacher_logits(teacher, task, extra, views, max_length,
+                                                    args.device, bf16)
     read = lambda split, view=None: prepare(task, split, processor_of(model), max_length, view, keep=True)
     sources = ['train'] if extra is None else ['train', extra]
     parts = [read(split, 0 if views else None) for split in sources]
@@ -258,7 +262,7 @@ def fit(
         def make(**fields):
             named = dict(run_name=output.path.name) if output else {}   # for trackers
             own = training_arguments(task, n, work, model, **{**named, **training_args, **fields})
-            return KDTrainer(model, own, task, TrainSet(parts, task.is_regression), answers,
+            return KDTrainer(model, own, task, TrainSet(parts, task.is_regression), cached,
                              None if teacher is None else kd, combine, teacher, views, max_length,
                              callbacks=list(callbacks))
         with used_rows(model, args, [*parts, read('tuning')] if text else []):

@@ -77,7 +77,7 @@ def plan_rows(
     run, steps = runs/recipe.name, steps or {}
     check_folder(recipe, run)
     return [dict(stage=job.dir.name, kind=job.kind, model=job.stage.model,
-                 teacher=', '.join(teachers(job.stage)) or None, method=job.method,
+                 teacher=', '.join(teachers(job.stage)) or None, method=job.method if job.evaluated else None,
                  work=_work(job.stage, steps.get(job.name)), state=_state(job.dir))
             for job in plan(as_begun(recipe, run), run)]
 

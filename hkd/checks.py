@@ -163,7 +163,7 @@ def check_model(
     folder = (None if train else artifact_folder(name)) or local_model(name)
     if folder or _in_cache(name, 'config.json', 'manifest.json'): return folder or name
     if offline():
-        raise HKDError(f"{name} is no local folder, and the hub can't be reached (offline){models_hint()}")
+        raise HKDError(f"{name} is not a local folder, and the hub can't be reached (offline){models_hint()}")
     return name
 
 def _in_cache(name, *files):
@@ -193,7 +193,7 @@ def check_backend(
     "Refuse an unknown backend, and one that does not run this model"
     backend = check_choice('backend', backend or 'torch', BACKENDS)
     if artifact or backend=='torch': return backend
-    raise HKDError(f"{model} is no artifact, and {backend} runs artifacts only",
+    raise HKDError(f"{model} is not an artifact, and {backend} runs artifacts only",
                    fix=f"a recipe's artifact stage makes one, `hkd export {model}` writes ONNX files")
 
 def check_split(split:str)->str: # the same

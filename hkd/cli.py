@@ -118,7 +118,7 @@ def report_command(
 # %% ../nbs/08_cli.ipynb #3f479cec
 @_command('demo', "hkd demo")
 def demo_command(runs:Runs=Path('runs'), as_json:Json=False):
-    "Run the whole hybrid on generated data: no network, about two minutes (the same as hkd run demo)."
+    "Run KD, pruning and QLoRA on generated data: no network, about two minutes (the same as hkd run demo)."
     run_command('demo', RecipeOptions(), runs=runs, as_json=as_json)
     artifact = shlex.quote(str(runs/'demo-text/artifact'))
     log(f'try: hkd predict {artifact} "the plot is not dull"', as_json)
@@ -127,13 +127,11 @@ def demo_command(runs:Runs=Path('runs'), as_json:Json=False):
 @_command('recipes', "hkd recipes", "hkd recipes bert > mine.toml")
 def recipes_command(name:argument(str, None, "Print this recipe as a TOML file.")=None, as_json:Json=False):
     "List the recipes, or print one to change."
-    from hkd.recipe import RECIPES, TOGETHER, find_recipes, to_dict, to_toml
+    from hkd.recipe import RECIPES, TOGETHER, find_recipes, recipe_text, to_dict
     if name:
         found = find_recipes(name)
         if as_json: return print_json(dict(recipes=[to_dict(r) for r in found]))
-        if len(found)>1:
-            raise HKDError(f"{name} is {len(found)} recipes", fix=f"use {' or '.join(r.name for r in found)}")
-        return print(to_toml(found[0]), end='')
+        return print(recipe_text(name), end='')
     stages = lambda recipe: ' '.join(s.name for s in recipe.stages)
     rows = [dict(recipe=n, task=r.task, stages=stages(r), about=r.about) for n, r in RECIPES.items()]
     rows += [dict(recipe=n, task=None, stages=None, about=', '.join(names)) for n, names in TOGETHER.items()]
@@ -235,7 +233,7 @@ def _verdicts(task, name, above, done, baseline, training):
     if wilson(student['accuracy']*n/100, n)[0] > above[split]['accuracy']:
         notes.append(warning('teacher', row('teacher', above), student))
     if not baseline: return notes
-    other, labels = row(f'{name}-control', baseline.metrics), np.asarray(task.split(split)['label'])
+    other, labels = row(f'{name}-baseline', baseline.metrics), np.asarray(task.split(split)['label'])
     right = lambda m: predict_logits(m, task, split, max_length=training.max_length).argmax(-1)==labels
     test = mcnemar(right(baseline.model), right(done.model))
     found = dict(seed=training.seed, p=test.p, only_name=test.b01, only_than=test.b10)

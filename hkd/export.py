@@ -34,7 +34,7 @@ class OnnxModel(nn.Module):
         file,         # an ONNX file with an output `logits`
         config,       # of the model it was made of
         processor,    # its tokenizer or image processor
-        digest='',    # in hexadecimal digits; other files have another
+        digest='',    # checksum that identifies the model, in hexadecimal digits
     ):
         super().__init__()
         options = _onnx().SessionOptions()
@@ -116,7 +116,7 @@ def _no_log():
 def export_onnx(
     model,           # a float classifier, or the folder of one or of an artifact
     folder:str|Path, # where to write
-)->dict:             # file name -> path, bytes, and `drift` from torch: largest, mean, size, agree
+)->dict:             # file name -> path, bytes, and `logit_difference` from torch: largest, mean, size, agree
     "Write model.onnx and model-int8.onnx, checked against torch"
     _onnx()
     if isinstance(model, (str, Path)): model = (load_compressed if is_artifact(model) else load_model)(model)

@@ -188,7 +188,7 @@ def check_files(
 # %% ../nbs/00h_manifest.ipynb #c33e9888
 def find_artifact(
     name,  # a folder, the name of one in `models_dir()`, or OWNER/NAME on the hub
-)->Path:   # its folder; None if this is no artifact
+)->Path:   # its folder; None if this is not an artifact
     "Where an artifact is: a local folder has priority over the hub"
     folder = local_folder(name) or _fetched(str(name))
     return Path(folder) if folder and is_artifact(folder) else None

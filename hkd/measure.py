@@ -269,7 +269,7 @@ def _measure(model, path, backend, times, task=None, split=None, teacher=None, m
 # %% ../nbs/05e_measure.ipynb #09d44fe4
 def measure(
     model,             # an artifact's or checkpoint's folder, a hub name, or a loaded model
-    task=None,         # a task, or what `load_task` takes: adds its metrics, see `grade`
+    task=None,         # a task, or what `load_task` takes: adds its metrics, see `classification_metrics`
     split:str=None,    # None: validation, or test where there is none
     backend:str=None,   # one of BACKENDS; None: torch
     teacher:dict=None, # the teacher's row or measures: adds `compression_ratio` and `retention`
@@ -319,7 +319,7 @@ def bench(
     length:int=32,      # tokens, for latency and energy
     runs:int=50,        # for latency
     **kw,               # see `predict_logits`
-)->list:                # a dict an backend; one that did not run has a `note`
+)->list:                # one dict per backend; one that did not run has a `note`
     "Measure a model on every backend that can run it here"
     given = dict(task=task, split=split, teacher=teacher, memory=memory, power=power,
                  batch_size=batch_size, length=length, **kw)

@@ -178,7 +178,7 @@ def _below(comparisons):
     return p if p<.05 else None
 
 def _ensembles(jobs, task, seed):
-    "What several teachers know together"
+    "Metrics of several teachers as one ensemble"
     for job in jobs:
         if len(job.teachers)<2 or job.run_seed not in (None, seed): continue
         ensemble = teacher_of(job, task)

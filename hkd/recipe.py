@@ -89,7 +89,7 @@ class Qlora(WithTeacher):
 
 @dataclass(kw_only=True)
 class Artifact(Stage):
-    "Compress to what is shipped, and measure it in each backend"
+    "Compress to the artifact that is deployed, and measure it in each backend"
     embeddings:str = 'nf4'      # 'nf4' or 'int8'
     backends:list[str] = field(default_factory=lambda: ['torch', 'bnb', 'onnx']) # in which it is measured
     memory:bool = False         # measure peak memory, the teacher's too? Starts a process for each
@@ -432,7 +432,7 @@ def smoke_test(
     return Recipe(name=f'{recipe.name}-smoke-test', task=task, stages=first+stages)
 
 def _tiny(stage, recipe, task, steps):
-    "A stage made small; `steps` is None for a teacher, which trains until it knows something"
+    "A stage made small; `steps` is None for a teacher, which needs more steps"
     text = task=='demo-text'
     new = dict(model=stage.model if stage.model in recipe else 'tiny')
     if hasattr(stage, 'image_size'): new['image_size'] = None

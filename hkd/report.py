@@ -288,7 +288,7 @@ def plot_seeds(
 # %% ../nbs/05f_report.ipynb #486cc30a
 def plot_confusion(
     y,        # true classes (examples,)
-    printed,     # predicted classes (examples,)
+    predicted, # predicted classes (examples,)
     labels,   # the classes' names
     title='', # above the picture
     ax=None,  # where to draw; None: a new figure
@@ -296,10 +296,10 @@ def plot_confusion(
     "How often each class is predicted for each"
     from sklearn.metrics import ConfusionMatrixDisplay
     n = len(labels)
-    wrong = {*map(int, y), *map(int, printed)}-set(range(n))
+    wrong = {*map(int, y), *map(int, predicted)}-set(range(n))
     if wrong: raise HKDError(f"class {max(wrong)} for {n} labels")
     fig, ax = _figure(ax, (1.6+.8*n, 1.3+.8*n))
-    ConfusionMatrixDisplay.from_predictions(y, printed, labels=range(n), display_labels=labels, ax=ax,
+    ConfusionMatrixDisplay.from_predictions(y, predicted, labels=range(n), display_labels=labels, ax=ax,
                                             colorbar=False, cmap='Greys', xticks_rotation=20)
     ax.set(title=title, xlabel='predicted', ylabel='true')
     return fig

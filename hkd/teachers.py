@@ -224,7 +224,7 @@ class MeanEnsemble:
 
 # %% ../nbs/01b_teachers.ipynb #0893c25f
 def load_members(
-    teacher, # a model, a folder or hub name, or several as `Teachers`
+    teacher, # a model, a folder or hub name, or several as a `MeanEnsemble`
     task,    # gives the labels of a model that is loaded
 ):           # yields models
     "The models of a teacher, loaded one at a time"
@@ -330,7 +330,7 @@ class KDCollator:
 
 # %% ../nbs/01b_teachers.ipynb #f800e624
 def transfer_set(
-    teacher,   # a model, a name, several as `Teachers`, or None
+    teacher,   # a model, a name, several as a `MeanEnsemble`, or None
     task:Task, # what is learned
     kd:KD,     # how the teacher teaches
 ):             # the transfer set, or None
@@ -364,7 +364,7 @@ def _check_ensemble(teacher, task, kd):
 
 # %% ../nbs/01b_teachers.ipynb #dd104368
 def collect_teacher_logits(
-    teacher,    # a model, or several as `Teachers`
+    teacher,    # a model, or several as a `MeanEnsemble`
     task:Task,  # what is learned
     extra,      # a transfer set, or None
     views:int,  # augmented views; 0: the examples as they are

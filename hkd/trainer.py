@@ -91,7 +91,7 @@ class KDTrainer(Trainer):
         train_set=None,      # a `TrainSet`
         teacher_logits:TeacherLogits=None, # the teacher's logits for its rows
         kd:KD=None,          # how the teacher teaches; None: labels only
-        combine=None,        # makes one teacher of several, see `Teachers`
+        combine=None,        # makes one teacher of several, see `MeanEnsemble`
         teacher=None,        # only where `kd.intermediate` needs it in each step
         views=0,             # augmented views
         max_length=128,      # tokens a text is cut to

@@ -220,7 +220,7 @@ def default_schedule(
 def fit(
     model,               # to be trained, in place
     task:Task,           # a task, or what `load_task` takes
-    teacher=None,        # a model, a folder or hub name, or several as `Teachers`; None: labels only
+    teacher=None,        # a model, a folder or hub name, or several as a `MeanEnsemble`; None: labels only
     kd:KD=None,          # how the teacher teaches; None: `KD()`
     views:int=4,         # augmented views of an image, one an epoch in turn; 0: no augmentation
     max_length:int=128,  # tokens a text is cut to

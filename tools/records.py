@@ -20,14 +20,14 @@ PAIR = {'bert': ('teacher', 'kd3'), 'vit-224': ('teacher', 'kd3')}  # whose erro
 TOGETHER = {'bert': ('teacher', 'teacher-1', 'reader'), 'bert-teachers': ('teacher', 'teacher-high')}  # all their ensembles
 # What was tried, on one seed: (what, the recipe, the stage that shows it, settings)
 TRIED = dict(
-    bert=[('3 layers: temperature 4, the teacher weighs .9', 'sst2-ladder', 'kd3', ('kd3.T=4', 'kd3.alpha=.9')),
+    bert=[('3 layers: temperature 4, the teacher weighs .9', 'sst2-ladder', 'kd3', ('kd3.temperature=4', 'kd3.alpha=.9')),
           ('3 layers: the same and 60,000 perturbed training texts', 'sst2-ladder', 'kd3',
-           ('kd3.T=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.max_transfer=60000', 'kd3.steps=1862')),
+           ('kd3.temperature=4', 'kd3.alpha=.9', "kd3.transfer='perturbed'", 'kd3.max_transfer=60000', 'kd3.steps=1862')),
           ('4 layers: 100,000 unlabeled reviews, both teachers, T 2', 'sst2-ladder', 'kd4',
-           ("kd4.teacher=['teacher','teacher-1']", 'kd4.T=2', 'kd4.alpha=.9',
+           ("kd4.teacher=['teacher','teacher-1']", 'kd4.temperature=2', 'kd4.alpha=.9',
             "kd4.transfer='imdb_unlabelled/sentences.txt.gz'", 'kd4.max_transfer=100000', 'kd4.steps=2490'))],
     vit=[('3 layers: 0, 6, 11 instead of 0, 1, 2', 'beans-ladder', 'kd3', ('start3.layers=[0,6,11]',)),
-         ('3 layers: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3', ('kd3.T=2', 'kd3.alpha=.5')),
+         ('3 layers: temperature 2, the labels weigh as much', 'beans-ladder', 'kd3', ('kd3.temperature=2', 'kd3.alpha=.5')),
          ('3 layers: 4 views instead of 16', 'beans-ladder', 'kd3', ('kd3.views=4',))])
 
 def recipe(name):
@@ -68,7 +68,7 @@ def tried(name):
         out.append(dict(what=what, stage=stage, settings=list(settings), steps=m['steps'], seconds=m['seconds'], tuning=m['metrics']['tuning']))
     return out
 
-def on_select(r):
+def on_tuning(r):
     "Accuracy on tuning of each trained stage, seed by seed"
     from hkd.jobs import plan
     out = {}
@@ -169,7 +169,7 @@ def main(name):
     task = load_task(r.task, **r.data)
     rec = run(r, RUNS, command=f'hkd run recipes/{RECORDS[name]}.toml')
     if name not in HYBRIDS:
-        rec.data['tuning'] = on_select(r)
+        rec.data['tuning'] = on_tuning(r)
         if r.task == 'beans': rec.data['rows'] += pooled(rec)
     if name == 'vit-224': rec.data['sharpness'] = sharpness(r, task)
     if name in PAIR:

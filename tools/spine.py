@@ -108,7 +108,7 @@ def write():
     done = [*trials.values(), *runs['baseline'][1:], *runs['kd'][1:], leaf]
     config = dict(teacher=TEACHER, layers=LAYERS, epochs=EPOCHS, kd=KD, teachers=TEACHERS, learning_rates=LRS, batch_size=BATCH, chosen={k: best_lr(k) for k in runs})
     r = record(out, 'make spine', config, sum(d.seconds for d in done))
-    r.data.update(teacher_answers=what_it_adds(sst2(), t), comparison=comparison(runs['kd'], runs['baseline'], sst2()), comparison_on_select=comparison(runs['kd'], runs['baseline'], sst2(), 'tuning'), trials={k: dict(tuning=v.metrics['tuning']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
+    r.data.update(teacher_answers=what_it_adds(sst2(), t), comparison=comparison(runs['kd'], runs['baseline'], sst2()), comparison_on_tuning=comparison(runs['kd'], runs['baseline'], sst2(), 'tuning'), trials={k: dict(tuning=v.metrics['tuning']['accuracy'], validation=v.metrics['validation']['accuracy'], seconds=v.seconds, steps=v.steps) for k, v in trials.items()})
     save_results(r, RECORD)
     print(table(r))
     print(r.data['comparison'])

@@ -64,9 +64,9 @@ class Task:
 def load_task(
     source,            # a known name, 'demo-text', 'demo-image', a folder, a file, a hub name 'owner/data',
                        # a Task, a DatasetDict, a Dataset, a DataFrame, or a dict of these by split
-    columns=None,      # input columns of a table (one or two); None: found
-    label:str=None,    # label column; None: found
-    labels:list=None,  # label names in order; None: found
+    columns=None,      # input columns of a table (one or two); None: detected
+    label:str=None,    # label column; None: detected
+    labels:list=None,  # label names in order; None: detected
     metric:str=None,   # 'accuracy', 'f1', 'matthews', or 'pearson' or 'spearman' for regression
     tuning:float=.1,   # fraction of train (or number of examples) to make choices on
     seed:int=0,        # for what is cut from train, and for augmentation

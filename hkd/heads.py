@@ -125,7 +125,7 @@ def _cure(model, task):
     "What to do about a head that does not fit"
     again = "fine-tune it on this task first (in Python, reset_head=True starts a new head)"
     same_size = not task.is_regression and model.config.num_labels == task.num_labels
-    return f"name the classes as it does (labels=, --labels), or {again}" if same_size else again
+    return f"give its names in its order as labels= (--labels), or {again}" if same_size else again
 
 # %% ../nbs/00l_heads.ipynb #c0de0001
 def reorder_labels(

@@ -22,7 +22,7 @@ _INPUTS = ('transfer', 'max_transfer', 'mix')   # what the student sees
 @dataclass
 class KD:
     "How a teacher teaches"
-    loss:str|Callable = 'soft'   # soft, mse, hard, dkd, dist, rkd or cosine; in Python also f(z_s, z_t, y, T)
+    loss:str|Callable = 'soft'   # one of soft, mse, hard, dkd, dist, rkd, cosine; in Python also a function
     alpha:float = .5             # weight of the teacher's predictions, 0 to 1; the labels weigh 1 - alpha
     temperature:float = 2.       # above 1 softens the teacher's predictions
     intermediate:str|None = None # compare layers too: hint, pkd, tinybert, minilm, cosine or rkd
@@ -41,7 +41,7 @@ class KD:
         return {k:v for k,v in self.settings().items() if k not in _INPUTS}
 
     def check(self,
-        regression:bool=False, # is one number to be predicted, and no classes?
+        regression:bool=False, # is the task a regression?
     ):
         "Refuse settings that make no sense"
         loss,alpha,beta,intermediate = self.loss, self.alpha, self.beta, self.intermediate

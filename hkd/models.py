@@ -293,7 +293,7 @@ def save_model(
     dir:str|Path,          # a new folder, or an older checkpoint to be replaced
     files:dict=None,       # file name -> its text or bytes, or a function of the new folder that gives them
 )->Path:                   # the folder
-    "Save a checkpoint that is whole or not there, with the model's masks if it was pruned"
+    "Save a checkpoint atomically, with the model's masks if it was pruned"
     if getattr(model, 'is_quantized', False):
         raise HKDError(model_name(model), "it is quantized, and save_model writes float checkpoints",
                        "save the float model, or use model.save_pretrained")

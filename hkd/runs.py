@@ -145,7 +145,7 @@ def read_record(
     file = path/'results.json' if path.is_dir() else path
     if not file.is_file():
         raise HKDError(f"{path} has no results.json", "the run isn't finished",
-                       "start it again in the same way to resume it")
+                       "run the same command to resume it")
     from hkd.records import load_results
     return load_results(file)
 

@@ -339,25 +339,27 @@ def transfer_set(
     if isinstance(teacher, (list,tuple)):
         raise HKDError("teacher=[...]", "several teachers are given as a list",
                        "wrap them in hkd.multiagent.TeacherEnsemble")
-    if kd.transfer is not None:
-        if teacher is None: raise HKDError("transfer", "its examples have no labels", "name a teacher")
+    if unlabeled := _unlabeled(kd):
+        if teacher is None:
+            raise HKDError(f"{unlabeled} without a teacher", "nothing labels it", "name a teacher")
         if kd.loss in NEEDS_LABELS:
-            raise HKDError(f"loss={kd.loss!r}", "it needs labels, which a transfer set does not have",
-                           "use 'soft'")
-    if kd.mix:
-        if teacher is None: raise HKDError(f"mix={kd.mix}", "blended images have no labels", "name a teacher")
-        if task.modality=='text': raise HKDError(f"mix={kd.mix}", "only images are blended", "leave it out")
+            raise HKDError(f"loss={kd.loss!r}", f"it needs labels, not {unlabeled}", "use 'soft'")
+    if kd.mix and task.modality=='text':
+        raise HKDError(f"mix={kd.mix}", "only images are blended", "leave it out")
     if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd)
     return None if kd.transfer is None else load_transfer(kd.transfer, task, kd.max_transfer)
+
+def _unlabeled(kd):
+    "The examples without labels, in words"
+    if kd.transfer is not None: return "a transfer set"
+    return "a share of blended images" if kd.mix else None
 
 def _check_ensemble(teacher, task, kd):
     if kd.intermediate:
         raise HKDError(f"intermediate={kd.intermediate!r}", "it compares layers with those of one teacher",
                        "give a single teacher, or leave it out")
-    if teacher.needs_labels and (kd.mix or kd.transfer is not None):
-        without = "blended images do" if kd.mix else "a transfer set does"
-        raise HKDError(f"{teacher}", f"its weights need labels, which {without} not have",
-                       "choose other weights")
+    if teacher.needs_labels and _unlabeled(kd):
+        raise HKDError(f"{teacher}", f"its weights need labels, not {_unlabeled(kd)}", "choose other weights")
     if task.is_regression and teacher.needs_classes:
         raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} asks for a number",
                        "choose 'mean' or a list of weights")

@@ -385,4 +385,4 @@ def run_trainer(
     if stop and stop.signum:
         state = trainer.state
         raise Interrupted(stop.signum, f"stopped at step {state.global_step} of {state.max_steps}, "
-                                       f"saved in {output.partial}; start it again in the same way to go on")
+                                       f"saved in {output.partial}; run the same command to resume")

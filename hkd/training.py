@@ -54,7 +54,7 @@ class TrainResult:
 @delegates(KD, keep=True)
 def distill(
     student,               # a model, or a folder or hub name; trained in place
-    teacher,               # a model, or a folder or hub name; it must know the task
+    teacher,               # a model, its name, or a `TeacherEnsemble`; fine-tuned on the task
     task:Task,             # a task, or what `load_task` takes
     output_dir=None,       # where to save the student; None: nowhere
     views:int=4,           # augmented views of an image, one an epoch in turn; 0: no augmentation

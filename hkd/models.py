@@ -24,8 +24,9 @@ from transformers.utils import logging as hf_logging
 from .files import (HKDError, MissingError, atomic_dir, atomic_write, check_output, file_sha256,
                        find_model, models_hint, only_local, read_json)
 from .masks import load_masks, mask_files
-from .architecture import (check_processor_size, classifier_class, encoder_layers, fix_batchnorm_momentum,
-                              modality_of, model_name, position_limit, resize_positions, set_depth)
+from .architecture import (check_processor_size, classifier_class, encoder_config, encoder_layers,
+                              fix_batchnorm_momentum, layer_linears, modality_of, model_name, position_limit,
+                              resize_positions, set_depth)
 from .heads import in_backbone, label_parameters, reset_outputs, set_labels
 
 # %% ../nbs/00d_models.ipynb #422afdaf
@@ -328,10 +329,49 @@ def pick_layers(
     if len(set(ids)) < len(ids): raise HKDError(f"layers={ids}", "a layer is named twice", "name each once")
     return ids
 
+# %% ../nbs/00d_models.ipynb #00wid002
+def _evenly(n, k): # k of n elements
+    return torch.linspace(0, n-1, k).round().long()
+
+def _narrow_config(config, width):
+    "A config of this hidden size, with heads of the same size and as many neurons in proportion"
+    config = copy.deepcopy(config)
+    part = encoder_config(config)
+    full, heads = part.hidden_size, getattr(part, 'num_attention_heads', 1)
+    size = full//heads
+    if width % size or not 0 < width <= full:
+        raise HKDError(f"width={width}", f"it must be a multiple of {size}, the size of a head, up to {full}")
+    part.hidden_size, part.num_attention_heads = width, width//size
+    if hasattr(part, 'intermediate_size'): part.intermediate_size = part.intermediate_size*width//full
+    return config
+
+def _narrow(model, width):
+    "The model with elements of its weights, to this hidden size"
+    config = _narrow_config(model.config, width)
+    new, (_, stack) = type(model)._from_config(config, dtype=torch.float32), encoder_layers(model)
+    part = encoder_config(model.config)
+    size, heads = part.hidden_size//part.num_attention_heads, part.num_attention_heads
+    in_heads = (_evenly(heads, width//size)[:, None]*size + torch.arange(size)).flatten()
+    by_head = {}   # parameter -> the dimension that consists of heads
+    for layer in stack:
+        q, k, v, out, *_ = layer_linears(layer)
+        by_head |= {id(p): 0 for m in (q, k, v) for p in m.parameters()} | {id(out.weight): 1}
+    olds = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, p in new.named_parameters():
+            old = olds[name].float()
+            for dim, (n, k) in enumerate(zip(old.shape, p.shape)):
+                ids = in_heads if by_head.get(id(olds[name]))==dim else _evenly(n, k)
+                if n!=k: old = old.index_select(dim, ids)
+            p.copy_(old)
+    if hasattr(model, 'processor'): new.processor = model.processor
+    return new.eval()
+
 # %% ../nbs/00d_models.ipynb #a834cf73
 def student_from_teacher(
     teacher:PreTrainedModel, # left as it is
     layers:int|list=3,       # how many of its layers (evenly spread), or which, in this order
+    width:int=None,          # hidden size, of elements picked evenly (arXiv:2311.18823); None: the teacher's
 )->PreTrainedModel:          # in float32, trainable, sharing no memory with the teacher
     "The teacher's embeddings, head and some of its layers. Reference: Sanh et al. 2019, arXiv:1910.01108"
     _, stack = encoder_layers(teacher)
@@ -344,7 +384,7 @@ def student_from_teacher(
         for m in layer.modules():
             if hasattr(m, 'layer_idx'): m.layer_idx = j
     set_depth(student.config, ids)
-    return student
+    return student if width is None else _narrow(student, width)
 
 # %% ../nbs/00d_models.ipynb #f0c8bbf3
 def model_from_config(

@@ -56,6 +56,7 @@ class Finetune(Training):
 class Shrink(Stage):
     "Cut a student out of a model, without training"
     layers:int|list[int]|None = None # how many, or which; None: all
+    width:int|None = None       # hidden size, of elements picked evenly; None: as it is
     vocab:bool|int = False      # keep train's tokens and the commonest; a number: at most so many
     common:int = 10_000         # how many are the checkpoint's commonest; 0: keep only those of the texts
     image_size:int|None = None  # side of the images in pixels, for a ViT; None: as it is
@@ -207,7 +208,7 @@ def _check(recipe):
 _RANGES = {   # words -> test, fields
     'above 0': (lambda v: v>0, 'lr lora_alpha'),
     'at least 0': (lambda v: v>=0, 'epochs views seed common'),
-    'at least 1': (lambda v: v>=1, 'steps batch_size max_length r image_size vocab'),
+    'at least 1': (lambda v: v>=1, 'steps batch_size max_length r image_size vocab width'),
     'at least 0 and below 1': (lambda v: 0<=v<1, 'sparsity neurons heads dropout')}
 _CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'),
                 backends=('torch','bnb','onnx'))

@@ -93,6 +93,7 @@ def _work(stage, steps):
     if isinstance(layers, int): cuts.append('1 layer' if layers==1 else f'{layers} layers')
     elif layers: cuts.append(f"layers {','.join(map(str, layers))}")
     if getattr(stage, 'vocab', None): cuts.append('vocabulary')
+    if getattr(stage, 'width', None): cuts.append(f'width {stage.width}')
     if pixels: cuts.append(f'{pixels} pixels')
     return ', '.join(cuts) or None
 

@@ -253,7 +253,7 @@ def _images(path):
     found = sorted(p for p in path.rglob('*') if p.is_file() and not p.name.startswith('.'))
     images = [p for p in found if p.suffix.lower() in checks.IMAGES]
     others = [p.name for p in found if p not in images]
-    if others: log(f"{path}: {len(others)} of its files are not images, such as {others[0]}; they are left out")
+    if others: log(f"{path}: {len(others)} of its files are not images, such as {others[0]}")
     return images
 
 def _is_file(item):

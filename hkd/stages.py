@@ -22,7 +22,7 @@ from .files import HKDError, OutputDir, RunConflict, find_model, located, text_s
 from .jobs import Job, check_checkpoints, plan
 from .models import (content_hash, load_config, model_from_config, pick_layers, save_model,
                      student_from_teacher, weight_sums)
-from .architecture import modality_of, resize_positions
+from .architecture import encoder_layers, modality_of, resize_positions
 from .vocab import trim_vocab
 from .multiagent import TeacherEnsemble
 from .prune import importance, prune, prune_and_finetune, remove_heads, remove_neurons
@@ -148,11 +148,14 @@ def _shrink(job, task, **tracker):
     tokens = dict(size=None if stage.vocab is True else stage.vocab, common=stage.common, verbose=False)
     def cut(model):
         if stage.image_size: model = resize_positions(model, stage.image_size)
-        if stage.layers is not None: model = student_from_teacher(model, stage.layers)
+        if stage.layers is not None or stage.width:
+            all_layers = len(encoder_layers(model)[1])
+            model = student_from_teacher(model, stage.layers or all_layers, stage.width)
         return trim_vocab(model, model.processor, texts, **tokens)[0] if stage.vocab else model
     model = as_model(start_of(job, task), task, reset_head=True, seed=job.seed)
-    common = [stage.common] if stage.vocab and stage.common else []
-    save_untrained(job, task, model, cut, stage.layers, stage.vocab, stage.image_size, texts, *common)
+    later = [stage.common] if stage.vocab and stage.common else []   # fields that earlier runs did not have
+    if stage.width: later.append(f'width {stage.width}')
+    save_untrained(job, task, model, cut, stage.layers, stage.vocab, stage.image_size, texts, *later)
 
 def _prune(job, task, **tracker):
     stage,model = job.stage, _narrowed(_start(job, task), job, task)

@@ -153,10 +153,12 @@ def _all_wrong(recipe, wrong):
 def first_difference(
     a:Recipe, # one recipe
     b:Recipe, # another
+    added:bool=False, # may it have more stages?
 )->str|None:  # such as 'student.alpha is 0.9 there and 0.7 here'; None: they differ in seeds at most
     "The first thing in which two recipes differ, apart from seeds and the words about them"
     pairs = {name:(getattr(a, name), getattr(b, name)) for name in ('task', 'data')}
     for name in dict.fromkeys(s.name for s in a.stages+b.stages):
+        if added and name not in a: continue
         if (name in a)!=(name in b): return f"stage {name!r} is only {'there' if name in a else 'here'}"
         x,y = a[name], b[name]
         if type(x)!=type(y): return f"stage {name!r} is a {kind(x)} there and a {kind(y)} here"
@@ -238,12 +240,12 @@ def check_folder(
     recipe:Recipe, # to be run
     folder,        # where
 ):
-    "Refuse the folder of another recipe, or one that holds something else"
+    "Refuse the folder of another recipe, or one that holds something else; new stages may be added"
     folder = Path(folder)
     if f := next((p for p in (folder, *folder.parents) if p.is_file()), None):
         raise HKDError(f"{f} is a file: choose another folder for the run")
     if run := read_run(folder):
-        other = first_difference(from_dict(run['recipe'], str(folder)), as_begun(recipe, folder))
+        other = first_difference(from_dict(run['recipe'], str(folder)), as_begun(recipe, folder), added=True)
         fix = "choose another name for this run, or remove the folder"
         if other: raise HKDError(f"{folder} holds a run of another recipe", other, fix)
     elif names := sorted(p.name for p in folder.glob('[!.]*')):

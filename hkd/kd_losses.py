@@ -4,46 +4,27 @@
 
 # %% auto #0
 __all__ = ['LOGIT_LOSSES', 'NEEDS_LABELS', 'FEATURE_LOSSES', 'soft_target_loss', 'logit_mse', 'hard_distillation', 'dkd_loss',
-           'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'tinybert_hidden', 'hint_loss', 'pkd_loss',
-           'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation', 'minilm_loss', 'layer_map', 'Features',
-           'FeatureLoss', 'make_projectors', 'feature_loss', 'Losses', 'distillation_loss']
+           'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'Features', 'FeatureLoss', 'make_projectors',
+           'feature_loss', 'Losses', 'distillation_loss']
 
 # %% ../nbs/01_kd_losses.ipynb #7c3d0149
 import math, torch, warnings
-from dataclasses import dataclass
-from functools import cache, wraps
+from functools import cache
 from typing import Callable, NamedTuple
 from fastcore.meta import delegates
 from torch import Tensor, nn
 from torch.nn import functional as F
 from .checks import check_temperature
 from .files import HKDError
-from .kd import INTERMEDIATE_NAMES, KD, LOSS_NAMES
+from .kd import KD
+from .layer_losses import (attention_scores, cosine_loss, full_precision, hint_loss, layer_map, minilm_loss,
+                              mismatch, pkd_loss, tinybert_attention, tinybert_hidden, unit, upcast)
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
-def _upcast(x):
-    "`x`, a tensor or a nest of them, with half precision raised to float32"
-    if isinstance(x, (list, tuple)): return [_upcast(o) for o in x]
-    return x.float() if isinstance(x, Tensor) and x.is_floating_point() and x.element_size() < 4 else x
-
-def _full_precision(loss):
-    "The loss, computed in float32 or float64 and outside autocast"
-    @wraps(loss)
-    def in_full_precision(*args, **kwargs):
-        first = args[0] if args else next(iter(kwargs.values()))
-        while not isinstance(first, Tensor): first = first[0]
-        with torch.autocast(first.device.type, enabled=False):
-            return loss(*_upcast(args), **{name: _upcast(value) for name, value in kwargs.items()})
-    return in_full_precision
-
-def _mismatch(what, x_s, x_t, fix):
-    shapes = f"{what} of shape {tuple(x_s.shape)} (student) and {tuple(x_t.shape)} (teacher)"
-    return HKDError(shapes, 'they do not match', fix)
-
 def _check_logits(z_s, z_t, temperature=1.):
     check_temperature(temperature)
     if z_s.ndim != 2 or z_s.shape != z_t.shape or z_s.shape[1] < 2:
-        raise _mismatch('logits', z_s, z_t, 'give (batch, 2 or more classes); a regression needs logit_mse')
+        raise mismatch('logits', z_s, z_t, 'give (batch, 2 or more classes); a regression needs logit_mse')
 
 def _kl(log_p_s, log_p_t): # KL(p_t || p_s), averaged over the batch
     return F.kl_div(log_p_s, log_p_t.exp(), reduction='batchmean')
@@ -51,12 +32,8 @@ def _kl(log_p_s, log_p_t): # KL(p_t || p_s), averaged over the batch
 @cache
 def _warn_once(message): warnings.warn(message, stacklevel=4)
 
-def _unit(x): # vectors (..., dim) at length 1, without the exploding gradient at 0; a zero vector stays zero
-    length = x.norm(dim=-1, keepdim=True)
-    return torch.where(length > 0, x / length.masked_fill(length == 0, 1), 0)
-
 # %% ../nbs/01_kd_losses.ipynb #509ee7d2
-@_full_precision
+@full_precision
 def soft_target_loss(
     z_s:Tensor, # student logits (batch, classes)
     z_t:Tensor, # teacher logits (batch, classes)
@@ -68,18 +45,18 @@ def soft_target_loss(
     return temperature**2 * _kl(log_p_s, log_p_t)
 
 # %% ../nbs/01_kd_losses.ipynb #3ab4503d
-@_full_precision
+@full_precision
 def logit_mse(
     z_s:Tensor, # student logits (batch, classes), or predictions (batch, 1) or (batch,)
     z_t:Tensor, # teacher logits or predictions of the same batch
 )->Tensor:      # scalar
     "Mean squared error between raw logits. Reference: Ba and Caruana 2014, arXiv:1312.6184"
     if {z_s.ndim, z_t.ndim} == {1, 2}: z_s, z_t = (z[:, None] if z.ndim == 1 else z for z in (z_s, z_t))
-    if z_s.shape != z_t.shape: raise _mismatch('logits', z_s, z_t, 'give one shape')
+    if z_s.shape != z_t.shape: raise mismatch('logits', z_s, z_t, 'give one shape')
     return F.mse_loss(z_s, z_t)
 
 # %% ../nbs/01_kd_losses.ipynb #5933799d
-@_full_precision
+@full_precision
 def hard_distillation(
     z_s:Tensor, # student logits (batch, classes)
     z_t:Tensor, # teacher logits (batch, classes)
@@ -95,7 +72,7 @@ def _split_target(z, y):
     rest = log_p[~is_y].view(len(z), -1)
     return torch.stack([log_p[is_y], rest.logsumexp(-1)], -1), rest.log_softmax(-1)
 
-@_full_precision
+@full_precision
 def dkd_loss(
     z_s:Tensor,     # student logits (batch, classes)
     z_t:Tensor,     # teacher logits (batch, classes)
@@ -115,11 +92,11 @@ def dkd_loss(
 def _standard(x): # centered rows of length 1; a constant row becomes 0
     centered = x - x.mean(-1, keepdim=True)
     constant = centered.norm(dim=-1, keepdim=True) <= 1e-6*x.norm(dim=-1, keepdim=True)
-    return _unit(centered.masked_fill(constant, 0))
+    return unit(centered.masked_fill(constant, 0))
 
 def _pearson(y_s, y_t): return (_standard(y_s)*_standard(y_t)).sum(-1)   # one correlation a row
 
-@_full_precision
+@full_precision
 def dist_loss(
     z_s:Tensor,     # student logits (batch, classes)
     z_t:Tensor,     # teacher logits (batch, classes)
@@ -137,7 +114,7 @@ def dist_loss(
 def _relational(x_s, x_t, shape_of, smallest):
     "Huber loss between the shapes of two batches; 0 for a batch of fewer than `smallest` examples"
     if x_s.ndim != 2 or x_t.ndim != 2 or len(x_s) != len(x_t):
-        raise _mismatch('vectors', x_s, x_t, 'both must be (batch, width)')
+        raise mismatch('vectors', x_s, x_t, 'both must be (batch, width)')
     if len(x_s) < smallest: return x_s.sum()*0
     return F.smooth_l1_loss(shape_of(x_s), shape_of(x_t))
 
@@ -147,10 +124,10 @@ def _angles(x):
     n = len(x)
     j = torch.arange(n, device=x.device)[:, None]
     i, k = torch.triu_indices(n, n, 1, device=x.device)
-    e = _unit(x[None] - x[:, None])   # e[j, i] points from j to i
+    e = unit(x[None] - x[:, None])   # e[j, i] points from j to i
     return (e @ e.mT)[:, i, k][(i != j) & (k != j)]
 
-@_full_precision
+@full_precision
 def rkd_distance(
     x_s:Tensor, # student vectors (batch, width)
     x_t:Tensor, # teacher vectors (batch, width of the teacher)
@@ -158,7 +135,7 @@ def rkd_distance(
     "Huber loss between distances in units of their mean. Reference: Park et al. 2019, arXiv:1904.05068"
     return _relational(x_s, x_t, _distances, 2)
 
-@_full_precision
+@full_precision
 def rkd_angle(
     x_s:Tensor, # student vectors (batch, width)
     x_t:Tensor, # teacher vectors (batch, width of the teacher)
@@ -173,144 +150,6 @@ def rkd_loss(
 )->Tensor:           # scalar
     "Distances and angles: RKD-D + angle·RKD-A. Reference: Park et al. 2019, arXiv:1904.05068"
     return rkd_distance(x_s, x_t) + angle*rkd_angle(x_s, x_t)
-
-# %% ../nbs/01_kd_losses.ipynb #6283427b
-def _check_hidden(h_s, h_t): # (batch, tokens, width) or (batch, width), projected already
-    if h_s.shape != h_t.shape:
-        projector = f"nn.Linear({h_s.shape[-1]}, {h_t.shape[-1]})"
-        raise _mismatch('hidden states', h_s, h_t, f"use one tokenization, and {projector} for the width")
-
-def _token_mean(x, mask=None): # both (batch, tokens); over the real tokens of the batch
-    if mask is None: return x.mean()
-    return x.masked_fill(~mask.bool(), 0).sum() / mask.bool().sum().clamp(min=1)
-
-@_full_precision
-def tinybert_hidden(
-    h_s:Tensor,       # student states (batch, tokens, width), projected to the teacher's width
-    h_t:Tensor,       # teacher states (batch, tokens, width)
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-)->Tensor:            # scalar
-    "Mean squared error between hidden states. Reference: Jiao et al. 2020, arXiv:1909.10351"
-    _check_hidden(h_s, h_t)
-    return _token_mean((h_s - h_t).pow(2).mean(-1), mask)
-
-def hint_loss(
-    h_s:Tensor,       # student states (batch, tokens, width), projected to the teacher's width
-    h_t:Tensor,       # teacher states (batch, tokens, width)
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-)->Tensor:            # scalar
-    "Half the mean squared error between hidden states. Reference: Romero et al. 2015, arXiv:1412.6550"
-    return .5 * tinybert_hidden(h_s, h_t, mask)
-
-@_full_precision
-def pkd_loss(
-    h_s:Tensor|list, # student's first-token states (layers, batch, width), or a list of (batch, width)
-    h_t:Tensor|list, # teacher's, of the mapped layers in the same order
-)->Tensor:           # scalar
-    "Squared distance of first-token states at length 1. Reference: Sun et al. 2019, arXiv:1908.09355"
-    h_s, h_t = (torch.stack(h) if isinstance(h, list) else h for h in (h_s, h_t))
-    _check_hidden(h_s, h_t)
-    return (_unit(h_s) - _unit(h_t)).pow(2).sum(-1).mean()
-
-@_full_precision
-def cosine_loss(
-    h_s:Tensor,       # student states (batch, tokens, width), or logits (batch, classes)
-    h_t:Tensor,       # teacher's
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-)->Tensor:            # scalar
-    "One minus the cosine between states of each token. Reference: Sanh et al. 2019, arXiv:1910.01108"
-    _check_hidden(h_s, h_t)
-    return _token_mean(1 - (_unit(h_s)*_unit(h_t)).sum(-1), mask)
-
-# %% ../nbs/01_kd_losses.ipynb #a4dd2945
-@_full_precision
-def attention_scores(
-    q:Tensor,  # queries (batch, tokens, width), all heads side by side
-    k:Tensor,  # keys (batch, tokens, width)
-    heads:int, # heads to split the width into
-)->Tensor:     # scores before the softmax (batch, heads, tokens, tokens)
-    "Scaled dot products between the heads of `q` and of `k`: Q Kᵀ/√d"
-    if q.shape[-1] % heads:
-        raise HKDError(f"heads={heads}", f"does not divide the width {q.shape[-1]}", 'give a divisor')
-    q, k = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k))
-    return q @ k.mT / q.shape[-1]**.5
-
-@_full_precision
-def tinybert_attention(
-    a_s:Tensor,       # student scores before the softmax (batch, heads, query, key)
-    a_t:Tensor,       # teacher scores, with as many heads
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-)->Tensor:            # scalar
-    "Mean squared error between attention scores. Reference: Jiao et al. 2020, arXiv:1909.10351"
-    if a_s.shape != a_t.shape:
-        raise _mismatch('attention scores', a_s, a_t, 'minilm_loss takes any number of heads')
-    if mask is None: return F.mse_loss(a_s, a_t)
-    is_real = (mask[:, None, :, None].bool() & mask[:, None, None].bool()).expand_as(a_s)
-    a_s, a_t = (a.masked_fill(~is_real, 0) for a in (a_s, a_t))
-    return (a_s - a_t).pow(2).sum() / is_real.sum().clamp(min=1)
-
-# %% ../nbs/01_kd_losses.ipynb #34ac34e5
-@_full_precision
-def relation(
-    x_1:Tensor,       # queries, keys or values (batch, tokens, width)
-    x_2:Tensor,       # the same, or another of the three
-    heads:int,        # relation heads, a divisor of the width
-    mask:Tensor=None, # 1 = real token (batch, tokens)
-    log:bool=False,   # log-probabilities instead
-)->Tensor:            # probabilities (batch, heads, tokens, tokens)
-    "How much each token of `x_1` relates to each token of `x_2`: softmax(X₁X₂ᵀ/√d)"
-    a = attention_scores(x_1, x_2, heads)
-    if mask is not None: a = a.masked_fill(~mask.bool()[:, None, None], torch.finfo(a.dtype).min)
-    return a.log_softmax(-1) if log else a.softmax(-1)
-
-@_full_precision
-def minilm_loss(
-    qkv_s:tuple,           # student's queries, keys, values, each (batch, tokens, width)
-    qkv_t:tuple,           # teacher's, of any width
-    mask:Tensor=None,      # 1 = real token (batch, tokens)
-    relation_heads:int=12, # a divisor of both widths; more heads see finer relations
-    version:int=2,         # 2: L(Q,Q) + L(K,K) + L(V,V); 1: L(Q,K) + L(V,V), with as many heads as the models
-)->Tensor:                 # scalar
-    """KL between relations, averaged over heads, real tokens and examples: MiniLMv2, or the first MiniLM.
-    Reference: Wang et al. 2021, arXiv:2012.15828; Wang et al. 2020, arXiv:2002.10957"""
-    if qkv_s[0].shape[:2] != qkv_t[0].shape[:2]: _check_hidden(qkv_s[0], qkv_t[0])
-    total = 0
-    for i, j in {1: ((0, 1), (2, 2)), 2: ((0, 0), (1, 1), (2, 2))}[version]:
-        r_s, r_t = (relation(qkv[i], qkv[j], relation_heads, mask, log=True) for qkv in (qkv_s, qkv_t))
-        kl = (r_t.exp()*(r_t - r_s)).sum(-1).mean(1)   # (batch, tokens)
-        is_real = torch.ones_like(kl) if mask is None else mask.to(kl.dtype)
-        total = total + ((kl*is_real).sum(-1) / is_real.sum(-1).clamp(min=1)).mean()
-    return total
-
-# %% ../nbs/01_kd_losses.ipynb #977654e0
-def layer_map(
-    n_student:int,           # layers of the student
-    n_teacher:int,           # layers of the teacher
-    how:str|list='uniform',  # 'uniform', 'last', 'final', pairs, or one teacher layer a student layer
-)->list:                     # pairs (student layer, teacher layer), from 0, embeddings not counted
-    "Pairs of layers that should agree"
-    if how == 'final': return [(n_student-1, n_teacher-1)]
-    if not isinstance(how, str): return _given_pairs(n_student, n_teacher, list(how))
-    if how not in ('uniform', 'last'):
-        raise HKDError(f"layers={how!r}", 'unknown', 'choose uniform, last, final, or pairs of layers')
-    if n_student > n_teacher:
-        why = f"the student's {n_student} layers are more than the teacher's {n_teacher}"
-        raise HKDError(f"layers={how!r}", why, 'give pairs of layers')
-    if how == 'last': return [(i, i + n_teacher - n_student) for i in range(n_student)]
-    return [(i, (2*(i+1)*n_teacher + n_student)//(2*n_student) - 1) for i in range(n_student)]
-
-def _given_pairs(n_student, n_teacher, how):
-    one_each = all(isinstance(j, int) for j in how)
-    is_pair = lambda pair: not isinstance(pair, (int, str)) and len(pair) == 2
-    if not (len(how) == n_student if one_each else all(map(is_pair, how))):
-        raise HKDError(f"layers={how}", f"the student has {n_student} layers",
-                       'give a teacher layer for each, or pairs such as [(0, 1), (1, 3)]')
-    pairs = list(enumerate(how)) if one_each else how
-    for pair in pairs:
-        for who, layer, n in zip(('student', 'teacher'), pair, (n_student, n_teacher)):
-            if not 0 <= layer < n:
-                raise HKDError(f"layers={how}", f"{who} layer {layer} does not exist", f"it has 0 to {n-1}")
-    return [tuple(pair) for pair in pairs]
 
 # %% ../nbs/01_kd_losses.ipynb #32ed1591
 def _dkd_labeled(z_s, z_t, y, temperature): # on the rows that have a label
@@ -352,11 +191,11 @@ def _tinybert(s, t, mask):
 def _minilm(s, t, mask): return minilm_loss(s.qkv, t.qkv, mask, math.gcd(s.num_heads, t.num_heads))
 def _rkd(s, t, mask): return rkd_loss(*(_pool(layer.hidden, mask) for layer in (s, t)))
 
-@_full_precision
+@full_precision
 def _project(hidden, projector): return projector(hidden)
 
 def _pool(hidden, mask): # mean state of an example's real tokens
-    hidden = _upcast(hidden)
+    hidden = upcast(hidden)
     weight = torch.ones_like(hidden[..., :1]) if mask is None else mask[..., None].to(hidden.dtype)
     return (hidden*weight).sum(1) / weight.sum(1).clamp(min=1)
 
@@ -436,11 +275,11 @@ def distillation_loss(
     if alpha > 0 and z_t is None: raise HKDError(f"alpha={alpha}", "needs the teacher's logits", 'pass z_t')
     if beta > 0 and (feats_s is None or feats_t is None):
         raise HKDError(f"beta={beta}", 'needs the features of both models', 'pass feats_s and feats_t')
-    z_s = _upcast(z_s)
+    z_s = upcast(z_s)
     kd = feature = z_s.new_zeros(())
     ce = _label_loss(z_s, y, regression)
     compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
-    if alpha > 0: kd = compare(z_s, _upcast(z_t).detach(), y, teach.temperature)
+    if alpha > 0: kd = compare(z_s, upcast(z_t).detach(), y, teach.temperature)
     if beta > 0: feature = feature_loss(teach.intermediate, feats_s, feats_t, teach.layers, mask, projectors)
     total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))
     return Losses(total, ce, kd, feature)

@@ -16,7 +16,8 @@ from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 from .data import Collator, Task, prepare, processor_key, score
 from .files import HKDError
-from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, layer_map, make_projectors
+from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, make_projectors
+from .layer_losses import layer_map
 from .masks import apply_masks, load_masks, save_masks
 from .architecture import QKV
 from .models import quiet, processor_of

@@ -6,7 +6,7 @@
 __all__ = ['LengthSampler', 'FeatureExtractor', 'KDTrainer', 'word_table', 'used_rows', 'run_trainer']
 
 # %% ../nbs/01d_trainer.ipynb #trn00001
-import logging, pickle, warnings
+import logging, pickle
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 

@@ -42,7 +42,7 @@ class Job:
     @property
     def backends(self): return getattr(self.stage, 'backends', ['torch'])
     @property
-    def evaluated(self): return not isinstance(self.stage, Shrink)
+    def evaluated(self): return not isinstance(self.stage, Shrink) or self.stage.measure
 
 # %% ../nbs/05gb_jobs.ipynb #45e1799a
 def _prunes(stage):
@@ -51,8 +51,8 @@ def _prunes(stage):
 def _method(stage, parent, taught_by, teaches):
     "The method's name of a stage's result"
     if isinstance(stage, Artifact) and parent and parent.method!='teacher': return parent.method
-    untrained = isinstance(stage, Artifact | Shrink) or isinstance(stage, Prune) and not _prunes(stage)
-    if untrained: return 'dense-control'
+    if isinstance(stage, Shrink): return 'untrained'
+    if isinstance(stage, Artifact) or isinstance(stage, Prune) and not _prunes(stage): return 'dense-control'
     if isinstance(stage, Finetune) and teaches: return 'teacher'
     before = parent.history if parent else []
     cuts = [i for i,s in enumerate(before) if isinstance(s, Shrink)]

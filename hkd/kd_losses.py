@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from .checks import check_temperature
 from .files import HKDError
 from .kd import KD
-from .layer_losses import (attention_scores, cosine_loss, full_precision, hint_loss, layer_map, minilm_loss,
-                              mismatch, pkd_loss, tinybert_attention, tinybert_hidden, unit, upcast)
+from .layer_losses import (attention_scores, cosine_loss, full_precision, grid_loss, hint_loss, layer_map,
+                              minilm_loss, mismatch, pkd_loss, tinybert_attention, tinybert_hidden, unit, upcast)
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _check_logits(z_s, z_t, temperature=1.):
@@ -183,6 +183,7 @@ class FeatureLoss(NamedTuple):
     needs:tuple=('hidden',) # what to capture: 'hidden', 'qkv' or both
     layers:str='uniform'    # the default layer map
     projector:bool=True     # projects the student's hidden states where the widths differ
+    maps:bool=False         # compares feature maps of images, so the teacher may read another size of image
 
 def _tinybert(s, t, mask):
     a_s, a_t = (attention_scores(*layer.qkv[:2], layer.num_heads) for layer in (s, t))
@@ -206,17 +207,19 @@ FEATURE_LOSSES = {
     'minilm':   FeatureLoss(_minilm, ('qkv',), 'final', projector=False),
     'cosine':   FeatureLoss(lambda s, t, mask: cosine_loss(s.hidden, t.hidden, mask), layers='final'),
     'rkd':      FeatureLoss(_rkd, layers='final', projector=False),
+    'grid':     FeatureLoss(lambda s, t, mask: grid_loss(s.hidden, t.hidden), layers='final', maps=True),
 }
 
 def make_projectors(
     intermediate:str, # a name in FEATURE_LOSSES
     d_s:int,          # width of the student's hidden states
-    d_t:int,          # width of the teacher's
+    d_t:int|list,     # width of the teacher's; a list: one for each pair
     n:int,            # pairs in the layer map
 )->nn.ModuleList:     # one projector a pair, or None where none is needed
     "The projectors that a loss needs between models of different width"
-    if d_s == d_t or not FEATURE_LOSSES[intermediate].projector: return None
-    return nn.ModuleList(nn.Linear(d_s, d_t) for _ in range(n))
+    widths = d_t if isinstance(d_t, list) else [d_t]*n
+    if {d_s} == set(widths) or not FEATURE_LOSSES[intermediate].projector: return None
+    return nn.ModuleList(nn.Linear(d_s, width) for width in widths)
 
 def feature_loss(
     intermediate:str,              # a name in FEATURE_LOSSES

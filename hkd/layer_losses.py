@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['tinybert_hidden', 'hint_loss', 'pkd_loss', 'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation',
-           'minilm_loss', 'layer_map']
+           'minilm_loss', 'grid_loss', 'layer_map']
 
 # %% ../nbs/00q_layer_losses.ipynb #00q00004
-import torch
+import math, torch
 from functools import wraps
 from torch import Tensor
 from torch.nn import functional as F
@@ -157,6 +157,28 @@ def minilm_loss(
         is_real = torch.ones_like(kl) if mask is None else mask.to(kl.dtype)
         total = total + ((kl*is_real).sum(-1) / is_real.sum(-1).clamp(min=1)).mean()
     return total
+
+# %% ../nbs/00q_layer_losses.ipynb #00qg0002
+def _as_grid(h): # patch states behind any special tokens as a map; a map as it is
+    if h.ndim == 4: return h
+    side = math.isqrt(h.shape[1])
+    return h[:, -side*side:].mT.unflatten(-1, (side, side))
+
+def _normalized(grid): return F.layer_norm(grid.movedim(1, -1), grid.shape[1:2])
+
+@full_precision
+def grid_loss(
+    h_s:Tensor, # student's patch states (batch, tokens, width), projected, or a map (batch, width, height, width)
+    h_t:Tensor, # teacher's, on a grid of any size
+)->Tensor:      # scalar
+    """Mean squared error between feature maps, normalized at each position.
+    Reference: Li et al. 2022, arXiv:2207.10026; Wei et al. 2022, arXiv:2205.14141"""
+    g_s, g_t = _as_grid(h_s), _as_grid(h_t)
+    if g_s.shape[1] != g_t.shape[1]:
+        raise mismatch('feature maps', g_s, g_t, f"use nn.Linear({g_s.shape[1]}, {g_t.shape[1]})")
+    if g_s.shape[2:] != g_t.shape[2:]:
+        g_s = F.interpolate(g_s, g_t.shape[2:], mode='bilinear', align_corners=False, antialias=True)
+    return F.mse_loss(_normalized(g_s), _normalized(g_t))
 
 # %% ../nbs/00q_layer_losses.ipynb #977654e0
 def layer_map(

@@ -60,6 +60,7 @@ class Shrink(Stage):
     vocab:bool|int = False      # keep train's tokens and the commonest; a number: at most so many
     common:int = 10_000         # how many are the checkpoint's commonest; 0: keep only those of the texts
     image_size:int|None = None  # side of the images in pixels, for a ViT; None: as it is
+    measure:bool = False        # a row for it, before any training
     seed:int|None = None        # of a new head; None: the run's
 
 @dataclass(kw_only=True)

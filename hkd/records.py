@@ -26,7 +26,7 @@ from .former import new_record
 from .stats import wilson
 
 # %% ../nbs/05d_records.ipynb #66462455
-METHODS = ('teacher', 'baseline', 'kd', 'successive', 'multi-agent', 'lora', 'qlora', 'prune',
+METHODS = ('teacher', 'untrained', 'baseline', 'kd', 'successive', 'multi-agent', 'lora', 'qlora', 'prune',
            'qlora+prune', 'prune+qlora', 'dense-control')
 _Percent = Annotated[float, Field(ge=0, le=100)]
 _Amount = Annotated[float, Field(ge=0)]

@@ -176,9 +176,9 @@ def _figure(ax, size):
     return plt.subplots(figsize=size, facecolor='white', layout='constrained')
 
 # %% ../nbs/05f_report.ipynb #0db88be8
-COLORS = {'teacher': '#7f7f7f', 'baseline': '#000000', 'kd': '#1f77b4', 'successive': '#ff7f0e',
-           'multi-agent': '#2ca02c', 'lora': '#9467bd', 'qlora': '#9467bd', 'prune': '#d62728',
-           'qlora+prune': '#9467bd', 'prune+qlora': '#9467bd', 'dense-control': '#ffffff'}
+COLORS = {'teacher': '#7f7f7f', 'untrained': '#c7c7c7', 'baseline': '#000000', 'kd': '#1f77b4',
+          'successive': '#ff7f0e', 'multi-agent': '#2ca02c', 'lora': '#9467bd', 'qlora': '#9467bd',
+          'prune': '#d62728', 'qlora+prune': '#9467bd', 'prune+qlora': '#9467bd', 'dense-control': '#ffffff'}
 _EDGES = {'qlora+prune': '#d62728', 'prune+qlora': '#d62728', 'dense-control': '#000000'}
 _SIZES = dict(bytes_on_disk=('size on disk (MB)', 1e6), parameters=('parameters (M)', 1e6),
               nonzero_parameters=('nonzero parameters (M)', 1e6), latency_ms_p50=('median latency (ms)', 1))

@@ -6,7 +6,7 @@
 __all__ = ['device_of', 'to_device', 'evaluation_mode', 'as_model', 'token_limit', 'predict_logits', 'cache_dir',
            'teacher_logits', 'label_order', 'check_teacher', 'mean_weights', 'MeanEnsemble', 'load_members',
            'code_hash', 'teacher_key', 'with_labels', 'TrainSet', 'TeacherLogits', 'EnsembleLogits', 'KDCollator',
-           'transfer_set', 'collect_teacher_logits']
+           'TeacherPixels', 'image_size', 'transfer_set', 'collect_teacher_logits']
 
 # %% ../nbs/01b_teachers.ipynb #tea00001
 import hashlib, os
@@ -328,6 +328,31 @@ class KDCollator:
         view = getattr(self.data.parts[0], 'view', None) or 0
         return {**batch, 'teacher_logits':self.teacher_logits(rows, view)}
 
+# %% ../nbs/01b_teachers.ipynb #c0de0011
+class TeacherPixels:
+    "Turns the pixels that a student reads into those that its teacher reads"
+    def __init__(self,
+        of_student, # an image processor
+        of_teacher, # another
+    ):
+        def scale(processor, k, default):
+            value = getattr(processor, k) if processor.do_normalize else [default]*3
+            return torch.tensor(value)[:,None,None]
+        self.means,self.stds = ([scale(p, k, default) for p in (of_student, of_teacher)]
+                                for k,default in (('image_mean', 0.), ('image_std', 1.)))
+        self.size = image_size(of_teacher)
+    def __call__(self, x): # pixels (batch, 3, height, width)
+        (mean_s,mean_t),(std_s,std_t) = ([o.to(x) for o in pair] for pair in (self.means, self.stds))
+        x = x*std_s+mean_s
+        if x.shape[2:]!=self.size:
+            x = F.interpolate(x, self.size, mode='bicubic', antialias=True, align_corners=False).clamp(0, 1)
+        return (x-mean_t)/std_t
+
+def image_size(processor): # (height, width)
+    size = dict(processor.crop_size if getattr(processor, 'do_center_crop', False) else processor.size)
+    if side := size.get('shortest_edge'): return side, side
+    return size['height'], size['width']
+
 # %% ../nbs/01b_teachers.ipynb #f800e624
 def transfer_set(
     teacher,   # a model, a name, several as a `MeanEnsemble`, or None
@@ -346,6 +371,8 @@ def transfer_set(
             raise HKDError(f"loss={kd.loss!r}", f"it needs labels, not {unlabeled}", "use 'soft'")
     if kd.mix and task.modality=='text':
         raise HKDError(f"mix={kd.mix}", "only images are blended", "leave it out")
+    if kd.intermediate=='grid' and task.modality=='text':
+        raise HKDError("intermediate='grid'", "it compares feature maps of images", "use 'hint'")
     if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd)
     return None if kd.transfer is None else load_transfer(kd.transfer, task, kd.max_transfer)
 
@@ -373,12 +400,14 @@ def collect_teacher_logits(
     max_length:int, # tokens a text is cut to
     device,     # where the teacher runs
     bf16:bool,  # see `predict_logits`
+    store:bool=True, # False: only check it, because it runs in each step
 ):              # `TeacherLogits`, and what combines them at a temperature (None for one teacher)
     "The checked logits of a teacher for the train split and the transfer set, in every view"
     sources = ['train'] if extra is None else ['train', extra]
     shown = range(views) if views else [None]
     def collect(model):
         check_teacher(model.to(device), task, max_length, bf16)
+        if not store: return None
         logits = lambda v: [teacher_logits(model, task, s, v, max_length, bf16) for s in sources]
         return TeacherLogits(list(map(logits, shown)))
     cached = list(map(collect, load_members(teacher, task)))   # releases one, then loads the next

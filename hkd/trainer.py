@@ -25,7 +25,7 @@ from .architecture import encoder_layers
 from .architecture import encoder_config
 from .progress import heartbeat
 from .resume import Interrupted, StopOnSignal, last_checkpoint, main_first, step_size, write_sums
-from .teachers import KD, TeacherLogits, KDCollator, device_of
+from .teachers import KD, TeacherLogits, TeacherPixels, KDCollator, device_of, image_size
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 # %% ../nbs/01d_trainer.ipynb #078e5917
@@ -107,7 +107,7 @@ class KDTrainer(Trainer):
                          compute_metrics=lambda p: score(task, p.predictions, p.label_ids), **kw)
         self.model_accepts_loss_kwargs = False   # or Trainer skips the division by the accumulation steps
         self.task,self.views,self.combine = task,views,combine
-        self.parts,self.projectors = [],None
+        self.parts,self.projectors,self.for_teacher = [],None,None
         if self.kd.beta: self._compare_layers(model, teacher)
         self.add_callback(_ShowViews(self))
         self.add_callback(_AfterStep(self))
@@ -116,20 +116,34 @@ class KDTrainer(Trainer):
 @patch
 def _compare_layers(self:KDTrainer, model, teacher):
     kd,kind = self.kd, FEATURE_LOSSES[self.kd.intermediate]
-    if processor_key(processor_of(model))!=processor_key(processor_of(teacher)):
+    processors = processor_of(model), processor_of(teacher)
+    differ = processor_key(processors[0])!=processor_key(processors[1])
+    if differ and not kind.maps:
         raise HKDError(f"intermediate={kd.intermediate!r}",
                        "it compares tokens, but student and teacher read their inputs differently",
                        "use intermediate=None, or a student cut from this teacher")
-    for m in (model, teacher): encoder_layers(m)   # raises where there are none
-    configs = [encoder_config(m.config) for m in (model, teacher)]
-    widths,depths = [c.hidden_size for c in configs], [c.num_hidden_layers for c in configs]
-    pairs = layer_map(*depths, kind.layers if kd.layers is None else kd.layers)
+    if differ: self.for_teacher = TeacherPixels(*processors)
+    for m in (model, teacher)[:1 if kind.maps else 2]: encoder_layers(m)   # raises where there are none
     self.teacher = teacher.to(device_of(model)).eval()
     self.inside = FeatureExtractor(model, kind.needs), FeatureExtractor(self.teacher, kind.needs)
+    widths_s,widths_t = (_map_widths(i, p) if kind.maps else _layer_widths(i.model)
+                         for i,p in zip(self.inside, processors))
+    pairs = layer_map(len(widths_s), len(widths_t), kind.layers if kd.layers is None else kd.layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(self.args.seed)
-        self.projectors = make_projectors(kd.intermediate, *widths, len(pairs))
+        self.projectors = make_projectors(kd.intermediate, widths_s[0], [widths_t[j] for _,j in pairs], len(pairs))
     if self.projectors is not None: self.projectors.to(device_of(model))
+
+def _layer_widths(model):
+    config = encoder_config(model.config)
+    return [config.hidden_size]*config.num_hidden_layers
+
+def _map_widths(inside, processor): # of an image model's layers, seen on an empty image
+    pixels = torch.zeros(1, 3, *image_size(processor), device=device_of(inside.model))
+    was_training = inside.model.training
+    with torch.no_grad(): _,features = inside(inside.model.eval(), pixel_values=pixels)
+    inside.model.train(was_training)
+    return [h.shape[1 if h.ndim==4 else -1] for h in features.hidden]
 
 # %% ../nbs/01d_trainer.ipynb #312453c0
 @patch
@@ -138,7 +152,8 @@ def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_
     rows,y,z_t = (inputs.pop(k, None) for k in ('rows', 'labels', 'teacher_logits'))
     if not model.training: return self._label_loss(model(**inputs), y, return_outputs)
     if self.kd.beta:
-        with torch.no_grad(): _,features['feats_t'] = self.inside[1](self.teacher, **inputs)
+        features['feats_t'],online = self._run_teacher(inputs)
+        z_t = online if z_t is None else z_t
         out,features['feats_s'] = self.inside[0](model, **inputs)
     else: out = model(**inputs)
     if z_t is not None and self.combine: z_t = self.combine(z_t, y, self.kd.temperature)
@@ -149,6 +164,14 @@ def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_
         self._diverged(f"loss {losses.total.item()} on the examples {self._ids(rows)}")
     self.parts.append(torch.stack([part.detach() for part in (losses.ce, losses.kd, losses.feature)]))
     return (losses.total, out) if return_outputs else losses.total
+
+@patch
+def _run_teacher(self:KDTrainer, inputs):
+    "What the teacher's layers and its head make of a batch"
+    if self.for_teacher: inputs = dict(inputs, pixel_values=self.for_teacher(inputs['pixel_values']))
+    cast = torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16)
+    with torch.no_grad(), cast: out,features = self.inside[1](self.teacher, **inputs)
+    return features, out.logits.float()
 
 @patch
 def _label_loss(self:KDTrainer, out, y, return_outputs):

@@ -254,7 +254,7 @@ def fit(
         if teacher is not None:
             bf16 = bool(training_args.get('bf16'))
             cached,combine = collect_teacher_logits(teacher, task, extra, views, max_length,
-                                                    args.device, bf16)
+                                                    args.device, bf16, store=not kd.beta)
     read = lambda split, view=None: prepare(task, split, processor_of(model), max_length, view, keep=True)
     sources = ['train'] if extra is None else ['train', extra]
     parts = [read(split, 0 if views else None) for split in sources]

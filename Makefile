@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo records spine methods bench test torture slow export clean-nbs colab readme prepare docs preview clean
+.PHONY: help install demo records bench test torture slow export clean-nbs colab readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -36,9 +36,6 @@ demo: $(STAMP) ## the whole hybrid on sentences and leaves made on the spot, int
 
 records: $(STAMP) ## the records of real runs in nbs/results (many hours; NAMES="bert vit" for some)
 	@HF_HUB_OFFLINE=1 $(BIN)/python tools/records.py $(NAMES)
-
-spine methods: $(STAMP) # two of them, by the command that they name
-	@HF_HUB_OFFLINE=1 $(BIN)/python tools/records.py $@
 
 bench: $(STAMP) ## how fast training and artifacts are, into nbs/results/bench.json (half an hour on an idle machine)
 	@HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/bench.py

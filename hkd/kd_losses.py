@@ -18,7 +18,8 @@ from .checks import check_temperature
 from .files import HKDError
 from .kd import KD
 from .layer_losses import (attention_scores, cosine_loss, full_precision, grid_loss, hint_loss, layer_map,
-                              minilm_loss, mismatch, pkd_loss, tinybert_attention, tinybert_hidden, unit, upcast)
+                              minilm_loss, mismatch, pkd_loss, tinybert_attention, tinybert_hidden, unit,
+                              upcast)
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _check_logits(z_s, z_t, temperature=1.):

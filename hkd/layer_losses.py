@@ -168,8 +168,8 @@ def _normalized(grid): return F.layer_norm(grid.movedim(1, -1), grid.shape[1:2])
 
 @full_precision
 def grid_loss(
-    h_s:Tensor, # student's patch states (batch, tokens, width), projected, or a map (batch, width, height, width)
-    h_t:Tensor, # teacher's, on a grid of any size
+    h_s:Tensor, # student's patch states (batch, tokens, channels), projected; or a map (batch, channels, h, w)
+    h_t:Tensor, # teacher's, with as many channels, on a grid of any size
 )->Tensor:      # scalar
     """Mean squared error between feature maps, normalized at each position.
     Reference: Li et al. 2022, arXiv:2207.10026; Wei et al. 2022, arXiv:2205.14141"""

@@ -285,7 +285,7 @@ def _sha256(d):
 # %% ../nbs/05d_records.ipynb #8a637402
 def save_results(
     record,   # from `record`, or a dict of that form
-    path,     # the JSON file, such as 'results/spine.json'; folders are made
+    path,     # the JSON file, such as 'results/bert.json'; folders are made
 )->Path:      # the same path
     "Check a record and write it atomically"
     d, path = record.data if isinstance(record, Record) else record, Path(path)

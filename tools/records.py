@@ -1,10 +1,10 @@
 """Makes the records of real runs in `nbs/results`: `make records`, or `python tools/records.py NAME...`.
 
-Two have a script of their own. Each other runs what is missing in `runs/` by `hkd run recipes/RECIPE.toml`, the command that its record names. A few get more
+Each runs what is missing in `runs/` by `hkd run recipes/RECIPE.toml`, the command that its record names. A few get more
 than a recipe can say: trials on the tuning split only, ensembles, the predictions of each row (so that a page can show
 errors without a model), and two small splits counted as one.
 """
-import json, shutil, subprocess, sys
+import json, shutil, sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,6 @@ RECORDS = {   # record: its recipe
     'sst2-minilm': 'sst2-minilm', 'beans-vit-tiny': 'beans-vit-tiny', 'bert': 'sst2-ladder', 'vit': 'beans-ladder',
     'bert-transfer': 'sst2-transfer', 'vit-224': 'beans-224', 'bert-teachers': 'sst2-teachers',
     'vit-224-deep': 'beans-224-deep'}
-SCRIPTS = 'spine', 'methods'   # tools/spine.py and tools/methods.py: they choose settings, quantize without training
 HYBRIDS = 'sst2-minilm', 'beans-vit-tiny'   # as `hkd run` leaves them
 PAIR = {'bert': ('teacher', 'kd3'), 'vit-224': ('teacher', 'kd3')}  # whose errors the pages compare
 TOGETHER = {'bert': ('teacher', 'teacher-1', 'reader'), 'bert-teachers': ('teacher', 'teacher-high')}  # all their ensembles
@@ -182,8 +181,6 @@ def main(name):
     print(save_results(rec, RESULTS/f'{name}.json'))
 
 if __name__ == '__main__':
-    known = [*SCRIPTS, *RECORDS]
-    if unknown := set(sys.argv[1:])-set(known): sys.exit(f"no record {min(unknown)!r}; choose from {', '.join(known)}")
-    for name in sys.argv[1:] or known:
-        if name in SCRIPTS: subprocess.run([sys.executable, HERE/f'tools/{name}.py'], check=True)
-        else: main(name)
+    if unknown := set(sys.argv[1:])-set(RECORDS):
+        sys.exit(f"no record {min(unknown)!r}; choose from {', '.join(RECORDS)}")
+    for name in sys.argv[1:] or RECORDS: main(name)

@@ -168,7 +168,7 @@ def _normalized(grid): return F.layer_norm(grid.movedim(1, -1), grid.shape[1:2])
 
 @full_precision
 def grid_loss(
-    h_s:Tensor, # student's patch states (batch, tokens, channels), projected; or a map (batch, channels, h, w)
+    h_s:Tensor, # student's patches (batch, tokens, channels), projected; or a map (batch, channels, h, w)
     h_t:Tensor, # teacher's, with as many channels, on a grid of any size
 )->Tensor:      # scalar
     """Mean squared error between feature maps, normalized at each position.

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'RECIPES', 'TOGETHER', 'Stage', 'Training', 'WithTeacher', 'Finetune', 'Shrink', 'Distill', 'Prune', 'Qlora',
-           'Artifact', 'kind', 'teachers', 'inputs', 'trains', 'training_length', 'Recipe', 'checkpoints', 'from_dict',
-           'to_dict', 'to_toml', 'read_recipe', 'summary', 'with_overrides', 'find_recipes', 'recipe_text',
+           'Artifact', 'kind', 'teachers', 'inputs', 'trains', 'training_length', 'Recipe', 'checkpoints', 'fits',
+           'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'summary', 'with_overrides', 'find_recipes', 'recipe_text',
            'smoke_test']
 
 # %% ../nbs/05g_recipe.ipynb #5ab38aef
@@ -147,11 +147,11 @@ def checkpoints(recipe:Recipe)->list: # names of models that no stage makes
 _WORDS = {int:'whole number', float:'number', str:'text', bool:'true or false', dict:'table',
           Callable:'function'}
 
-def _fits(value, annotation):
+def fits(value, annotation):
     "Does a value have the type that an annotation names?"
     parts = typing.get_args(annotation)
-    if isinstance(annotation, types.UnionType): return any(_fits(value, part) for part in parts)
-    if parts: return isinstance(value, list) and all(_fits(v, parts[0]) for v in value)   # list[...]
+    if isinstance(annotation, types.UnionType): return any(fits(value, part) for part in parts)
+    if parts: return isinstance(value, list) and all(fits(v, parts[0]) for v in value)   # list[...]
     if annotation in (int, float) and isinstance(value, bool): return False
     return isinstance(value, (int, float) if annotation is float else annotation)
 
@@ -166,7 +166,7 @@ def _in_words(annotation):
 def _check_types(x, where):
     for f in fields(x):
         value = getattr(x, f.name)
-        if not _fits(value, f.type):
+        if not fits(value, f.type):
             raise HKDError(f"{where}: {f.name} = {value!r} must be {_in_words(f.type)}")
 
 # %% ../nbs/05g_recipe.ipynb #ce426ce0

@@ -31,7 +31,7 @@ def untrained(
     elif stage.model in DEMO_MODELS: model = demo_model(stage.model, task)
     else: model = as_model(stage.model, task, reset_head=True, seed=0, image_size=size)
     if isinstance(stage, Shrink): return shrink(model, stage, task)
-    if size and stage.model in (*DEMO_MODELS, *(s.name for s in recipe.stages)): model = resize_positions(model, size)
+    if size and (stage.model in recipe or stage.model in DEMO_MODELS): model = resize_positions(model, size)
     if not isinstance(stage, Prune): return model
     if stage.neurons: model = remove_neurons(model, stage.neurons)
     if stage.heads: model = remove_heads(model, stage.heads)
@@ -49,7 +49,7 @@ def footprint(
     model,last = untrained(recipe, task), recipe.stages[-1]
     with tempfile.TemporaryDirectory() as d:
         folder = Path(d)/'model'
-        if isinstance(last, Artifact): model = load_compressed(save_compressed(model, folder, last.embeddings))
-        else: save_model(model, folder)
+        if not isinstance(last, Artifact): save_model(model, folder)
+        else: model = load_compressed(save_compressed(model, folder, last.embeddings))
         found = dict(bytes=artifact_bytes(folder))
     return found | (dict(latency_ms=latency(model, length=length)['latency_ms_p50']) if speed else {})

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RecipeOptions', 'check_early', 'plan_rows', 'dry_run', 'run_recipe', 'read_record', 'write_together', 'comparison',
-           'show_records']
+           'show_records', 'TuneOptions']
 
 # %% ../nbs/05k_runs.ipynb #05k00004
 import json, shlex, warnings
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from . import checks, files
 from .files import HKDError, MissingError
-from .shell import (DataOptions, Layers, Pixels, check_start, is_main_process, layer_list, option, print_json,
-                       print_table, log, show_rows)
+from .shell import (DataOptions, Layers, Pixels, check_start, comma_list, is_main_process, layer_list, option,
+                       print_json, print_table, log, show_rows)
 
 # %% ../nbs/05k_runs.ipynb #05k00010
 @dataclass
@@ -56,10 +56,11 @@ class RecipeOptions(DataOptions):
 def check_early(
     recipe,    # a `Recipe`
     runs:Path, # the folder that holds the runs
+    folder:bool=True, # is the recipe's folder there a run's?
 ):
     "Refuse what can be refused before PyTorch is imported"
     from hkd.jobs import check_checkpoints, check_folder
-    check_folder(recipe, runs/recipe.name)
+    if folder: check_folder(recipe, runs/recipe.name)
     if recipe.task not in checks.DEMO_TASKS: DataOptions(metric=recipe.data.get('metric')).check(recipe.task)
     check_checkpoints(recipe, lambda name: check_start(name, recipe.task))
     for s in recipe.stages:
@@ -192,3 +193,32 @@ def show_records(
         written = [f'{what} {folder/name}' for what, name in files.items() if (folder/name).is_file()]
         print_table(table(rows, columns), f"\n{folder}: {first.task}, {first.split}, n={first.n:,}",
                     [*compared, *record.data.get('notes', []), ', '.join(written)])
+
+# %% ../nbs/05k_runs.ipynb #05k00021
+@dataclass
+class TuneOptions:
+    "How the ranges of a recipe are searched"
+    trials:option(int, "How many sets of values are tried.") = 30
+    objective:option(str, "accuracy (the loss on tuning), bytes, latency; comma between.") = 'accuracy'
+    max_bytes:option(str, "Largest size of the last stage's model, such as 5MB.") = None
+    max_latency:option(str, "Largest latency of one example, such as 3ms.") = None
+    search:option(str, "tpe, gp, nsga2, cmaes or random.") = 'tpe'
+    storage:option(str, "Where trials are kept: a database's URL, or a .log file; left out: SQLite in the "
+                   "run's folder.") = None
+    workers:option(int, "Processes on this machine; set OMP_NUM_THREADS=1 for several.") = 1
+    timeout:option(str, "Begin no trial after this time, such as 2h.") = None
+    seeds:option(int, "New seeds for the best values and the defaults.") = 5
+
+    def arguments(self, recipe, runs):
+        "Checked arguments of `tune`"
+        from hkd.space import amount, check_search, read_space
+        about = dict(trials=self.trials, objectives=comma_list(self.objective) or [], sampler=self.search,
+                     max_bytes=amount(self.max_bytes, 'bytes'), max_latency=amount(self.max_latency, 'ms'))
+        base, space = read_space(recipe)
+        check_search(base, space, **about)
+        check_early(base, runs, folder=False)
+        for name in ('workers', 'seeds'):
+            if getattr(self, name)<1: raise HKDError(f"--{name} {getattr(self, name)}", fix="give at least 1")
+        timeout = amount(self.timeout, 'seconds')
+        return about | dict(storage=self.storage, workers=self.workers, timeout=timeout, seeds=self.seeds,
+                            runs=runs)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Model', 'TaskArg', 'Output', 'Pixels', 'Layers', 'Tracker', 'Columns', 'Backend', 'Json', 'KDOptions', 'option',
            'argument', 'comma_list', 'layer_list', 'field_values', 'DataOptions', 'TrainingOptions', 'with_options',
-           'check_start', 'is_main_process', 'log', 'print_json', 'print_table', 'show_rows', 'read_inputs',
-           'check_inputs']
+           'check_start', 'check_backends', 'is_main_process', 'log', 'print_json', 'print_table', 'show_rows',
+           'split_rows', 'read_inputs', 'check_inputs']
 
 # %% ../nbs/00n_shell.ipynb #00cl0004
 import ast, inspect, json, os, sys
@@ -167,6 +167,17 @@ def check_start(
     elif task not in checks.DEMO_TASKS:
         raise HKDError(f"{model} is made for the demo tasks only", fix=f"give a checkpoint for {task}")
 
+def check_backends(
+    model:str,     # that predicts
+    backends:list, # of names, or [None]
+):
+    "Refuse a model that doesn't run in a backend"
+    for e in backends: checks.check_backend(e)
+    checks.check_model(model)
+    checkpoint = files.local_folder(model) and not files.artifact_folder(model)
+    for e in backends: checks.check_backend(e, model, artifact=not checkpoint)
+
+
 # %% ../nbs/00n_shell.ipynb #00cl0020
 def is_main_process()->bool:
     "Is this, of several processes, the one that prints?"
@@ -223,6 +234,17 @@ def show_rows(
     if not is_main_process(): return
     if as_json: print_json(dict(rows=rows, notes=list(notes), **extra))
     else: print_table(rows, title, notes)
+
+def split_rows(
+    name,         # of the model
+    model,        # trained
+    metrics:dict, # split -> metrics
+)->list:          # of dicts
+    "One row per split"
+    sizes = [(p.numel(), p.element_size()) for p in model.parameters()]
+    about = {'parameters':sum(n for n, _ in sizes), 'size, MB':sum(n*size for n, size in sizes)/1e6}
+    return [dict(model=name, **about, split=split, **found) for split, found in metrics.items()]
+
 
 # %% ../nbs/00n_shell.ipynb #00cl0030
 def _text_lines(path):

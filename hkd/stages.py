@@ -146,7 +146,7 @@ def _qlora(job, task, **tracker):
 def shrink(
     model, # to be cut; left as it is
     stage, # a `Shrink`
-    task,  # loaded: its texts say which tokens are used
+    task,  # loaded: its texts give the tokens that are kept
 ):         # a smaller model
     "What a stage cuts out of a model"
     if stage.image_size: model = resize_positions(model, stage.image_size)

@@ -14,14 +14,12 @@ from fastcore.basics import AttrDict
 from .data import load_task
 from .files import HKDError, atomic_write
 from .pipeline import eval_splits, results
-from .progress import duration, heartbeat
-from .recipe import Recipe, to_toml
-from .records import Record, record, save_results
+from .progress import heartbeat
+from .recipe import to_toml
 from .report import compare, table
 from .space import needed, read_space, split_space, with_values
 from .stages import check_recipe
-from .stats import pareto
-from .trials import Search, amount, counted, open_study, run_shared, shared_jobs, work
+from .trials import Search, counted, open_study, run_shared, shared_jobs, work
 
 # %% ../nbs/05i_tune.ipynb #05i00007
 def _worker():
@@ -37,8 +35,9 @@ def start_worker(
     until:float=None, # time at which it begins no more trials
 ):                    # a process
     "A process that works on a search"
-    process = subprocess.Popen([sys.executable, '-c', 'from hkd.tune import _worker; _worker()'], stdin=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    code = 'from hkd.tune import _worker; _worker()'
+    pipes = dict(stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, '-c', code], **pipes)
     with process.stdin as pipe: json.dump(dict(search=search.as_json(), worker=worker, until=until), pipe)
     return process
 
@@ -73,11 +72,12 @@ def _watch(running, search, study, until, activity):
             if code is None: continue
             error = process.stderr.read().strip().split('\n')[-1]
             del running[i]
-            if code>0: raise HKDError("a worker of the search", error.removeprefix('hkd: ') or f"exit code {code}")
+            if code>0:
+                raise HKDError("a worker of the search", error.removeprefix('hkd: ') or f"exit code {code}")
             if code<0:   # killed by a signal
                 deaths += 1
                 if deaths>20*(len(running)+1):
-                    raise HKDError("workers of the search", f"{deaths} were killed", "check the memory, or use fewer")
+                    raise HKDError("workers", f"{deaths} were killed", "check the memory, or use fewer")
                 running[i] = start_worker(search, i+100*deaths, until)
 
 # %% ../nbs/05i_tune.ipynb #05i00009
@@ -106,11 +106,12 @@ def best_trial(
     study,          # of the search
     search:Search,  # its limits
 ):                  # a trial
-    "The finished trial with the lowest loss; without accuracy among the objectives, with the lowest first one"
+    "The finished trial with the lowest loss, or with the lowest first objective if accuracy is none"
     done = counted(study, ['COMPLETE'])
     if not done:
         dropped = {t.user_attrs.get('dropped', 'stopped') for t in study.get_trials(deepcopy=False)}
-        raise HKDError(f"search {search.recipe.name!r}", f"no trial finished ({min(dropped, default='none began')[:60]})",
+        why = min(dropped, default='none began')[:60]
+        raise HKDError(f"search {search.recipe.name!r}", f"no trial finished ({why})",
                        "widen the ranges or the budget")
     first = search.objectives.index('accuracy') if 'accuracy' in search.objectives else 0
     return min(done, key=lambda t: (t.values[first], t.number))
@@ -127,8 +128,9 @@ def importances(study)->dict: # 'stage.field' -> share, largest first; {} for fe
     import optuna
     done = counted(study, ['COMPLETE'])
     if len(done)<4 or len({t.values[0] for t in done})<2: return {}
-    return optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
-                                                   target=lambda t: t.values[0])
+    fanova = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    shares = optuna.importance.get_param_importances(study, evaluator=fanova, target=lambda t: t.values[0])
+    return {name:float(share) for name,share in shares.items()}
 
 def plot_search(
     study,         # of the search
@@ -144,7 +146,8 @@ def plot_search(
     if several: line = sorted(best, key=x)
     else:
         line = [t for i,t in enumerate(done) if t.values[0]==min(o.values[0] for o in done[:i+1])]
-    ax.plot([x(t) for t in line], [t.values[0] for t in line], 'o-', color='#1f77b4', ms=6, drawstyle='steps-post')
+    ax.plot([x(t) for t in line], [t.values[0] for t in line], 'o-', color='#1f77b4', ms=6,
+            drawstyle='steps-post')
     names = dict(accuracy='loss on tuning', bytes='size (MB)', latency='latency (ms)')
     ax.set(xlabel=names[search.objectives[1]] if several else 'trial', ylabel=names[search.objectives[0]])
     ax.spines[['top', 'right']].set_visible(False)
@@ -172,14 +175,16 @@ class TuneResult:
 
     def report(self)->str: # Markdown
         "The report as a page"
-        states = [t.state.name for t in self.trials]
-        lines = [f"# Search {self.search.recipe.name}", '', self.verdict, '',
-                 table(self.rows, ['name', 'accuracy', 'seeds', 'parameters', 'size', 'latency'])._repr_markdown_(), '',
+        search,states = self.search, [t.state.name for t in self.trials]
+        rows = table(self.rows, ['name', 'accuracy', 'seeds', 'parameters', 'size', 'latency'])
+        lines = [f"# Search {search.recipe.name}", '', self.verdict, '', rows._repr_markdown_(), '',
                  f"{states.count('COMPLETE')} trials finished, {states.count('PRUNED')} were dropped early. "
-                 f"Objectives: {', '.join(self.search.objectives)}. Search: {self.search.sampler}.", '', '## Best values', '']
-        lines += [f"- {k} = {_shown(v)} (of {self.search.space[k]})" for k,v in self.values.items()]
+                 f"Objectives: {', '.join(search.objectives)}. Search: {search.sampler}.", '',
+                 '## Best values', '']
+        lines += [f"- {k} = {_shown(v)} (of {search.space[k]})" for k,v in self.values.items()]
         lines += ['', '## What matters', '']
-        lines += [f"- {k}: {100*v:.0f} % of the differences" for k,v in self.importances.items()] or ['Too few trials to tell.']
+        shares = [f"- {k}: {100*v:.0f} % of the differences" for k,v in self.importances.items()]
+        lines += shares or ['There are too few trials.']
         return '\n'.join(lines)+'\n'
 
     def __repr__(self): return self.verdict
@@ -202,10 +207,11 @@ def tune(
 )->TuneResult:            # shows itself as a report
     "Search a recipe's ranges, and compare the best values with the defaults"
     base,space = split_space(recipe) if isinstance(recipe, dict) else read_space(recipe)
-    search = Search(recipe=base, space=space, folder=Path(runs)/base.name, trials=trials, objectives=list(objectives),
-                    max_bytes=max_bytes, max_latency=max_latency, sampler=sampler, storage=storage)
+    search = Search(recipe=base, space=space, folder=Path(runs)/base.name, trials=trials,
+                    objectives=list(objectives), max_bytes=max_bytes, max_latency=max_latency,
+                    sampler=sampler, storage=storage)
     search.check()
-    if workers<1: raise HKDError(f"workers={workers}", "nobody searches", "give at least 1")
+    if workers<1: raise HKDError(f"workers={workers}", "no process searches", "give at least 1")
     task = load_task(base.task, **base.data)
     check_recipe(needed(base), task)
     search_with(search, workers, timeout)

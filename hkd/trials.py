@@ -6,7 +6,7 @@
 __all__ = ['HEARTBEAT', 'Search', 'shared_jobs', 'run_shared', 'quality', 'open_study', 'run_trial', 'counted', 'work']
 
 # %% ../nbs/05hc_trials.ipynb #05hc0004
-import json, time, warnings
+import json, logging, time, warnings
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -113,15 +113,18 @@ def _import_optuna():
 def _quiet():
     "Without Optuna's lines about each trial, and its notes on what is experimental"
     optuna = _import_optuna()
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logs = [logging.getLogger(name) for name in ('optuna', 'alembic')]   # a database sets the second
+    before = [log.level for log in logs]
+    for log in logs: log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             yield optuna
-    finally: optuna.logging.set_verbosity(before)
+    finally:
+        for log,level in zip(logs, before): log.setLevel(level)
 
 def _is_journal(storage): return bool(storage) and '://' not in storage
+def _has_locks(storage): return not storage or _is_journal(storage) or storage.startswith('sqlite')
 
 def _open_storage(storage, folder):
     optuna = _import_optuna()
@@ -132,11 +135,11 @@ def _open_storage(storage, folder):
                            "write one such as sqlite:///search.db")
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(storage))
-    retry = optuna.storages.RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=False)
+    beats = {} if _has_locks(storage) else dict(
+        heartbeat_interval=HEARTBEAT, grace_period=2*HEARTBEAT,
+        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback())
     url = storage or f'sqlite:///{Path(folder).resolve()}/search.db'
-    try:
-        return optuna.storages.RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=2*HEARTBEAT,
-                                          heartbeat_stale_trial_callback=retry)
+    try: return optuna.storages.RDBStorage(url, **beats)
     except Exception as e:   # drivers and databases fail in many ways
         why = ' '.join(str(e).split())
         raise HKDError(f"storage={storage!r}", f"can't be opened ({why[:80]})",
@@ -266,10 +269,10 @@ def _claimed(study, number):
     return sum(t.number<number and t.state.name!='FAIL' for t in study.get_trials(deepcopy=False))
 
 def _revive(study, search):
-    "Let trials of dead processes be tried again; in a journal, those whose lock is free"
+    "Let trials of dead processes be tried again"
     from filelock import FileLock, Timeout
     optuna = _import_optuna()
-    if not _is_journal(search.storage): return optuna.storages.fail_stale_trials(study)
+    if not _has_locks(search.storage): return optuna.storages.fail_stale_trials(study)
     for t in counted(study, ['RUNNING']):
         with suppress(Timeout), FileLock(_trial_lock(search, t.number), blocking=False):
             study.tell(t.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
@@ -298,8 +301,8 @@ def work(
                 time.sleep(.2)   # others are at work on the last ones
                 _revive_in_turn(study, search)
                 continue
-            if _is_journal(search.storage): _ask_and_tell(study, search, attempt)
-            else: study.optimize(attempt, n_trials=1, catch=(_Enough,))
+            if _has_locks(search.storage): _ask_and_tell(study, search, attempt)
+            else: _optimize(study, attempt)
 
 def _attempt(search, trial, task):
     if _claimed(trial.study, trial.number)>=search.trials: raise _Enough()
@@ -314,6 +317,12 @@ def _try_again(study, trial):
     study.add_trial(optuna.create_trial(
         state=optuna.trial.TrialState.WAITING, params=trial.params, distributions=trial.distributions,
         system_attrs=dict(failed_trial=trial.number)))
+
+def _optimize(study, attempt):
+    "One trial with Optuna's heartbeat; if that was late, another process has the trial now"
+    optuna = _import_optuna()
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):
+        study.optimize(attempt, n_trials=1, catch=(_Enough,))
 
 def _turn(search):
     from filelock import FileLock

@@ -11,6 +11,7 @@ import io, json, subprocess, sys, time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from fastcore.basics import AttrDict
+from matplotlib import pyplot as plt
 from .data import load_task
 from .files import HKDError, atomic_write
 from .pipeline import eval_splits, results
@@ -137,7 +138,6 @@ def plot_search(
     search:Search, # its objectives
 ):                 # the matplotlib figure
     "The loss of each trial: against its order, or against the second objective with the Pareto front"
-    from matplotlib import pyplot as plt
     done,best = counted(study, ['COMPLETE']), front(study)
     fig,ax = plt.subplots(figsize=(6.4, 3.2), facecolor='white', layout='constrained')
     several = len(search.objectives)>1
@@ -170,8 +170,9 @@ class TuneResult:
     def verdict(self):
         "Is the best trial better than the defaults, in a line"
         d = self.difference
-        if d.interval and d.interval[0]>0: return f"The best trial is better than the default: {d}."
-        return f"The best trial is no better than the default: {d}."
+        if d.interval is None: return f"Best trial minus default: {d}. Use at least 3 seeds for a conclusion."
+        better = 'better' if d.interval[0]>0 else 'no better'
+        return f"The best trial is {better} than the default: {d}."
 
     def report(self)->str: # Markdown
         "The report as a page"
@@ -231,4 +232,5 @@ def _write(found, study):
     atomic_write(folder/'report.md', found.report())
     fig = plot_search(study, search)
     fig.savefig(png := io.BytesIO(), dpi=110)
+    plt.close(fig)
     atomic_write(folder/'pareto.png', png.getvalue())

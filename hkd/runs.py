@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from . import checks, files
 from .files import HKDError, MissingError
-from .shell import (DataOptions, Layers, Pixels, check_start, comma_list, is_main_process, layer_list, option,
-                       print_json, print_table, log, show_rows)
+from .shell import (DataOptions, Layers, Pixels, check_start, comma_list, field_values, is_main_process,
+                       layer_list, option, print_json, print_table, log, show_rows)
 
 # %% ../nbs/05k_runs.ipynb #05k00010
 @dataclass
@@ -208,6 +208,9 @@ class TuneOptions:
     workers:option(int, "Processes on this machine; set OMP_NUM_THREADS=1 for several.") = 1
     timeout:option(str, "Begin no trial after this time, such as 2h.") = None
     seeds:option(int, "New seeds for the best values and the defaults.") = 5
+    random:option(bool, "Search at random too, with as many trials, for comparison.", '--random') = False
+    slurm:option(str, "Submit the workers as jobs, such as partition=gpu,timeout_min=240.",
+                 metavar='NAME=VALUE,...') = None
 
     def arguments(self, recipe, runs):
         "Checked arguments of `tune`"
@@ -221,4 +224,8 @@ class TuneOptions:
             if getattr(self, name)<1: raise HKDError(f"--{name} {getattr(self, name)}", fix="give at least 1")
         timeout = amount(self.timeout, 'seconds')
         return about | dict(storage=self.storage, workers=self.workers, timeout=timeout, seeds=self.seeds,
-                            runs=runs)
+                            random=self.random, slurm=self._jobs(), runs=runs)
+
+    def _jobs(self):
+        "Parameters of a cluster's jobs"
+        return None if self.slurm is None else field_values(comma_list(self.slurm))

@@ -46,17 +46,35 @@ def search_with(
     search:Search,      # checked
     workers:int=1,      # processes; 1: this one
     timeout:float=None, # seconds after which no trial is begun
+    slurm:dict=None,    # submit the workers as jobs, with these parameters
 ):
     "Search until as many trials as wanted are done"
     until = None if timeout is None else time.time()+timeout
     study,what = open_study(search), f"search {search.recipe.name}: trial"
     with heartbeat.doing(what, search.trials) as activity:
+        if slurm is not None: return _submit(search, workers, slurm, until, study, activity)
         if workers==1: return work(search, until=until, done=lambda n: _progress(activity, n))
         running = {i:start_worker(search, i, until) for i in range(workers)}
         try: _watch(running, search, study, until, activity)
         finally:
             for process in running.values(): process.terminate()
             for process in running.values(): process.wait()
+
+def _submit(search, workers, settings, until, study, activity):
+    "Workers as jobs of a cluster; 'cluster': 'local' runs them here"
+    try: import submitit
+    except ImportError:
+        raise HKDError("slurm", "submitit is not installed", "pip install 'hkd[slurm]'") from None
+    settings = dict(settings)
+    executor = submitit.AutoExecutor(folder=search.folder/'slurm', cluster=settings.pop('cluster', None))
+    general = {k:settings.pop(k) for k in ('timeout_min', 'mem_gb', 'gpus_per_node', 'cpus_per_task', 'name')
+               if k in settings}
+    executor.update_parameters(**general, **{f'slurm_{k}':v for k,v in settings.items()})
+    jobs = [executor.submit(work, search, i, until) for i in range(workers)]
+    while not all(job.done() for job in jobs):
+        time.sleep(1)
+        _progress(activity, len(counted(study)))
+    if len(counted(study))<search.trials and until is None: jobs[0].result()   # raises what went wrong
 
 def _progress(activity, done):
     activity.done = done
@@ -204,6 +222,8 @@ def tune(
     workers:int=1,        # processes on this machine
     timeout:float=None,   # seconds after which no trial is begun
     seeds:int=5,          # new seeds for the best and the default
+    random:bool=False,    # search at random too, with as many trials, for comparison
+    slurm:dict=None,      # submit the workers as jobs: parameters of submitit, such as partition
     runs='runs',          # the folder that holds the runs
 )->TuneResult:            # shows itself as a report
     "Search a recipe's ranges, and compare the best values with the defaults"
@@ -215,14 +235,21 @@ def tune(
     if workers<1: raise HKDError(f"workers={workers}", "no process searches", "give at least 1")
     task = load_task(base.task, **base.data)
     check_recipe(needed(base), task)
-    search_with(search, workers, timeout)
-    study = open_study(search)
+    search_with(search, workers, timeout, slurm)
+    study,new = open_study(search), [1000+i for i in range(seeds)]
     values = values_of(search, best_trial(study, search))
-    new = [1000+i for i in range(seeds)]
     rows = again(search, values, 'best', new, task) + again(search, {}, 'default', new, task)
+    if random: rows += _at_random(search, workers, timeout, slurm, new, task)
     found = TuneResult(search, values, rows, study.get_trials(), importances(study))
     _write(found, study)
     return found
+
+def _at_random(search, workers, timeout, slurm, seeds, task):
+    "The row of the best of as many random trials"
+    name = f'{search.recipe.name}-random'
+    other = replace(search, recipe=replace(search.recipe, name=name), sampler='random')
+    search_with(other, workers, timeout, slurm)
+    return again(other, values_of(other, best_trial(open_study(other), other)), 'random', seeds, task)
 
 def _write(found, study):
     "The report, its picture, and the best recipe, into the search's folder"

@@ -22,9 +22,9 @@ class Range:
     low:float|None = None      # smallest value
     high:float|None = None     # largest value
     log:bool = False           # are small values tried as often as large ones?
-    step:float|None = None     # distance between two values; None: any value, or whole numbers
+    step:float|None = None     # distance between two values; None: any
     choices:list|None = None   # the values, in place of low and high
-    default:object = None      # the value to compare the search with; None: the field's own default
+    default:object = None      # what to beat; None: the field's own default
 
     @property
     def is_int(self): return isinstance(self.low, int) and isinstance(self.high, int)
@@ -192,7 +192,7 @@ def amount(
         example = f"2{list(units)[-2]}"
         raise HKDError(f"{text!r}", f"not a number of {kind}", f"write one such as {example}") from None
 
-# %% ../nbs/05ha_space.ipynb #1fc64a01
+# %% ../nbs/05ha_space.ipynb #de9483c7
 def check_search(
     recipe:Recipe,      # without ranges
     space:dict,         # 'stage.field' -> `Range`

@@ -7,12 +7,13 @@ __all__ = ['SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', '
            'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in', 'tables_of', 'path_exists',
            'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice', 'check_metric',
            'check_backend', 'check_split', 'is_between', 'check_temperature', 'full_names', 'check_numbers',
-           'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'check_repo', 'check_online',
-           'find_record']
+           'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'fits', 'type_in_words', 'check_repo',
+           'check_online', 'find_record']
 
 # %% ../nbs/00j_checks.ipynb #00cj0004
-import ast, difflib, math, os, re
+import ast, difflib, math, os, re, types, typing
 from collections import defaultdict
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from .files import (HKDError, MissingError, artifact_folder, data_dir, is_hub_name, local_model, models_hint,
@@ -280,6 +281,31 @@ def check_tracker(
     for k in [names] if isinstance(names, str) else names:
         if known and k not in (*known, 'none', 'all'):
             raise HKDError(f"report_to={k!r}", "no such tracker", f"choose one of {', '.join(sorted(known))}")
+
+# %% ../nbs/00j_checks.ipynb #00cj0031
+_WORDS = {int:'whole number', float:'number', str:'text', bool:'true or false', dict:'table',
+          Callable:'function'}
+
+def fits(
+    value,      # of a field
+    annotation, # of the field, such as `list[str]` or `int|None`
+)->bool:
+    "Does a value have the type that an annotation names?"
+    parts = typing.get_args(annotation)
+    if isinstance(annotation, types.UnionType): return any(fits(value, part) for part in parts)
+    if parts: return isinstance(value, list) and all(fits(v, parts[0]) for v in value)   # list[...]
+    if annotation in (int, float) and isinstance(value, bool): return False
+    return isinstance(value, (int, float) if annotation is float else annotation)
+
+def type_in_words(
+    annotation, # of a field
+)->str:         # such as 'a text or a list of texts'
+    "An annotation in words"
+    parts = typing.get_args(annotation)
+    if isinstance(annotation, types.UnionType):
+        return ' or '.join(type_in_words(part) for part in parts if part is not types.NoneType)
+    if parts: return f'a list of {_WORDS[parts[0]]}s'
+    return _WORDS[bool] if annotation is bool else f'a {_WORDS.get(annotation, "list")}'
 
 # %% ../nbs/00j_checks.ipynb #9fdd37db
 def check_repo(repo:str): # OWNER/NAME

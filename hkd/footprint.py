@@ -6,37 +6,29 @@
 __all__ = ['untrained', 'footprint']
 
 # %% ../nbs/05hb_footprint.ipynb #05hb0004
-import json, tempfile
+import tempfile
 from pathlib import Path
 from .architecture import resize_positions
 from .artifact import artifact_bytes, load_compressed, save_compressed
-from .checks import DEMO_MODELS
+from .jobs import plan
 from .measure import latency
 from .models import save_model
-from .prune import prune, remove_heads, remove_neurons
 from .recipe import Artifact, Prune, Recipe, Shrink
-from .stages import demo_model, shrink
+from .stages import narrow, shrink, start_of, with_zeros
 from .teachers import as_model
 
 # %% ../nbs/05hb_footprint.ipynb #05hb0007
 def untrained(
-    recipe:Recipe, # any
-    task,          # loaded
-    stage=None,    # one of the recipe's; None: the last
-):                 # a model with its `processor`
-    "What a stage makes, without the training: the shape is right, the weights are not"
-    stage = recipe.stages[-1] if stage is None else stage
-    size = getattr(stage, 'image_size', None)
-    if stage.model in recipe: model = untrained(recipe, task, recipe[stage.model])
-    elif stage.model in DEMO_MODELS: model = demo_model(stage.model, task)
-    else: model = as_model(stage.model, task, reset_head=True, seed=0, image_size=size)
+    job,  # a `Job`
+    task, # loaded
+):        # a model with its `processor`
+    "What a job makes, without the training: the shape is right, the weights are not"
+    stage,size = job.stage, getattr(job.stage, 'image_size', None)
+    if job.parent: model = untrained(job.parent, task)
+    else: model = as_model(start_of(job, task), task, reset_head=True, seed=job.seed)
     if isinstance(stage, Shrink): return shrink(model, stage, task)
-    if size and (stage.model in recipe or stage.model in DEMO_MODELS): model = resize_positions(model, size)
-    if not isinstance(stage, Prune): return model
-    if stage.neurons: model = remove_neurons(model, stage.neurons)
-    if stage.heads: model = remove_heads(model, stage.heads)
-    how = None if stage.pattern else stage.sparsity, stage.scope, stage.pattern
-    return prune(model, *how) if stage.sparsity or stage.pattern else model
+    if size: model = resize_positions(model, size)
+    return with_zeros(narrow(model, stage), stage) if isinstance(stage, Prune) else model
 
 # %% ../nbs/05hb_footprint.ipynb #05hb0009
 def footprint(
@@ -46,7 +38,9 @@ def footprint(
     speed:bool=True,# time it?
 )->dict:            # bytes; latency_ms: the median time of one example
     "Size and speed of a recipe's last model, before anything is trained"
-    model,last = untrained(recipe, task), recipe.stages[-1]
+    last = recipe.stages[-1]
+    job = next(job for job in plan(recipe) if job.stage is last)
+    model = untrained(job, task)
     with tempfile.TemporaryDirectory() as d:
         folder = Path(d)/'model'
         if not isinstance(last, Artifact): save_model(model, folder)

@@ -7,7 +7,7 @@ __all__ = ['Progress', 'EvalTarget', 'judged', 'eval_splits', 'result_warnings',
            'weights_of']
 
 # %% ../nbs/05h_pipeline.ipynb #3816e4e1
-import hashlib, io, json, os, time
+import hashlib, io, json, time
 from dataclasses import dataclass, replace
 from pathlib import Path
 

@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'RECIPES', 'TOGETHER', 'Stage', 'Training', 'WithTeacher', 'Finetune', 'Shrink', 'Distill', 'Prune', 'Qlora',
-           'Artifact', 'kind', 'teachers', 'inputs', 'trains', 'training_length', 'Recipe', 'checkpoints', 'fits',
-           'from_dict', 'to_dict', 'to_toml', 'read_recipe', 'summary', 'with_overrides', 'find_recipes', 'recipe_text',
+           'Artifact', 'kind', 'teachers', 'inputs', 'trains', 'training_length', 'Recipe', 'checkpoints', 'from_dict',
+           'to_dict', 'to_toml', 'read_toml', 'read_recipe', 'summary', 'with_overrides', 'find_recipes', 'recipe_text',
            'smoke_test']
 
 # %% ../nbs/05g_recipe.ipynb #5ab38aef
-import ast, difflib, json, math, re, tomllib, types, typing, warnings
-from collections.abc import Callable
+import ast, difflib, json, math, re, tomllib, warnings
 from dataclasses import MISSING, dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files as package_files
 from pathlib import Path
+from .checks import fits, type_in_words
 from .files import HKDError, MissingError, located
 from .kd import KD
 from .former import former_names, new_recipe
@@ -144,30 +144,11 @@ def checkpoints(recipe:Recipe)->list: # names of models that no stage makes
     return list(dict.fromkeys(n for s in recipe.stages for n in inputs(s) if n not in recipe))
 
 # %% ../nbs/05g_recipe.ipynb #8f43395f
-_WORDS = {int:'whole number', float:'number', str:'text', bool:'true or false', dict:'table',
-          Callable:'function'}
-
-def fits(value, annotation):
-    "Does a value have the type that an annotation names?"
-    parts = typing.get_args(annotation)
-    if isinstance(annotation, types.UnionType): return any(fits(value, part) for part in parts)
-    if parts: return isinstance(value, list) and all(fits(v, parts[0]) for v in value)   # list[...]
-    if annotation in (int, float) and isinstance(value, bool): return False
-    return isinstance(value, (int, float) if annotation is float else annotation)
-
-def _in_words(annotation):
-    "An annotation in words, such as 'a text or a list of texts'"
-    parts = typing.get_args(annotation)
-    if isinstance(annotation, types.UnionType):
-        return ' or '.join(_in_words(part) for part in parts if part is not types.NoneType)
-    if parts: return f'a list of {_WORDS[parts[0]]}s'
-    return _WORDS[bool] if annotation is bool else f'a {_WORDS.get(annotation, "list")}'
-
 def _check_types(x, where):
     for f in fields(x):
         value = getattr(x, f.name)
         if not fits(value, f.type):
-            raise HKDError(f"{where}: {f.name} = {value!r} must be {_in_words(f.type)}")
+            raise HKDError(f"{where}: {f.name} = {value!r} must be {type_in_words(f.type)}")
 
 # %% ../nbs/05g_recipe.ipynb #ce426ce0
 def _ordered(stages):
@@ -323,17 +304,23 @@ def to_toml(recipe:Recipe)->str:
     block = lambda values: ''.join(f'{k} = {_toml(v)}\n' for k,v in values.items())
     return '\n[[stage]]\n'.join([block({k:v for k,v in d.items() if k!='stage'}), *map(block, d['stage'])])
 
-def read_recipe(
+def read_toml(
     path, # a .toml file
-)->Recipe:
-    "A recipe from a file"
+)->dict:  # as TOML gives it
+    "A recipe's plain data from a file; former names are named in a warning"
     path = Path(path)
     if not path.is_file(): raise MissingError(str(path), "no such recipe file")
     try: d = tomllib.loads(path.read_text(encoding='utf-8-sig'))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise HKDError(f"{path} is not TOML", str(e)) from None
-    for line in former_names(d): warnings.warn(f"{path}: {line}", stacklevel=2)
-    return from_dict(d, str(path))
+    for line in former_names(d): warnings.warn(f"{path}: {line}", stacklevel=3)
+    return d
+
+def read_recipe(
+    path, # a .toml file
+)->Recipe:
+    "A recipe from a file"
+    return from_dict(read_toml(path), str(path))
 
 # %% ../nbs/05g_recipe.ipynb #bed3f3ff
 def summary(

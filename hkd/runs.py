@@ -7,10 +7,10 @@ __all__ = ['RecipeOptions', 'check_early', 'plan_rows', 'dry_run', 'run_recipe',
            'show_records', 'TuneOptions']
 
 # %% ../nbs/05k_runs.ipynb #05k00004
-import json, shlex, warnings
+import shlex, warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from . import checks, files
+from . import checks
 from .files import HKDError, MissingError
 from .shell import (DataOptions, Layers, Pixels, check_start, comma_list, field_values, is_main_process,
                        layer_list, option, print_json, print_table, log, show_rows)
@@ -215,16 +215,15 @@ class TuneOptions:
     def arguments(self, recipe, runs):
         "Checked arguments of `tune`"
         from hkd.space import amount, check_search, read_space
-        about = dict(trials=self.trials, objectives=comma_list(self.objective) or [], sampler=self.search,
-                     max_bytes=amount(self.max_bytes, 'bytes'), max_latency=amount(self.max_latency, 'ms'))
+        objective, timeout = comma_list(self.objective) or [], amount(self.timeout, 'seconds')
+        limits = dict(max_bytes=amount(self.max_bytes, 'bytes'), max_latency=amount(self.max_latency, 'ms'))
         base, space = read_space(recipe)
-        check_search(base, space, **about)
+        check_search(base, space, self.trials, objective, self.search, **limits)
         check_early(base, runs, folder=False)
         for name in ('workers', 'seeds'):
             if getattr(self, name)<1: raise HKDError(f"--{name} {getattr(self, name)}", fix="give at least 1")
-        timeout = amount(self.timeout, 'seconds')
-        return about | dict(storage=self.storage, workers=self.workers, timeout=timeout, seeds=self.seeds,
-                            random=self.random, slurm=self._jobs(), runs=runs)
+        own = {k:getattr(self, k) for k in ('trials', 'search', 'storage', 'workers', 'seeds', 'random')}
+        return own | limits | dict(objective=objective, timeout=timeout, slurm=self._jobs(), runs=runs)
 
     def _jobs(self):
         "Parameters of a cluster's jobs"

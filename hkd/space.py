@@ -7,13 +7,12 @@ __all__ = ['OBJECTIVES', 'SEARCHES', 'Range', 'split_space', 'with_values', 'nee
            'check_search']
 
 # %% ../nbs/05ha_space.ipynb #05ha0004
-import json, math, re, tomllib, types, typing
+import json, math, re, types, typing
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from pathlib import Path
-from .checks import check_choice
-from .files import HKDError, MissingError, text_sha256
-from .recipe import STAGES, Recipe, fits, from_dict, inputs, to_dict
+from .checks import check_choice, fits
+from .files import HKDError, text_sha256
+from .recipe import STAGES, Recipe, from_dict, inputs, read_toml, to_dict
 
 # %% ../nbs/05ha_space.ipynb #05ha0007
 @dataclass(frozen=True)
@@ -139,9 +138,10 @@ def with_values(
 )->Recipe:         # another recipe
     "A recipe with these values in their fields"
     d = to_dict(recipe)
-    for stage in d['stage']:
-        own = {name.split('.', 1)[1]:v for name,v in values.items() if name.split('.', 1)[0]==stage['name']}
-        stage |= own
+    stages = {stage['name']:stage for stage in d['stage']}
+    for place,value in values.items():
+        stage,name = place.rsplit('.', 1)   # a stage's name may have dots
+        stages[stage][name] = value
     return from_dict(d, f"recipe {recipe.name!r}")
 
 def needed(
@@ -165,12 +165,7 @@ def read_space(
     path, # a .toml file
 )->tuple: # see `split_space`
     "A recipe with ranges from a file"
-    path = Path(path)
-    if not path.is_file(): raise MissingError(str(path), "no such recipe file")
-    try: d = tomllib.loads(path.read_text(encoding='utf-8'))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise HKDError(str(path), f"not TOML ({e})") from None
-    return split_space(d, str(path))
+    return split_space(read_toml(path), str(path))
 
 # %% ../nbs/05ha_space.ipynb #05ha0108
 OBJECTIVES = 'accuracy', 'bytes', 'latency'

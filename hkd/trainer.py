@@ -240,7 +240,7 @@ _watchers = []
 
 @contextmanager
 def watch_evaluations(
-    watch, # called with the step and the metrics of each evaluation on tuning; an error ends the training
+    watch, # called with number and metrics of each evaluation on tuning; an error ends the training
 ):
     "Inside, trainings report their evaluations"
     _watchers.append(watch)
@@ -249,7 +249,8 @@ def watch_evaluations(
 
 class _Watched(TrainerCallback):
     def on_evaluate(self, args, state, control, metrics=None, **kw):
-        for watch in _watchers: watch(state.global_step, metrics)
+        number = sum('eval_loss' in logs for logs in state.log_history)   # also after a stop
+        for watch in _watchers: watch(number, metrics)
 
 class _AfterStep(TrainerCallback):
     "Masks are applied, and the gradients of projectors removed"

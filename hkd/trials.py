@@ -15,6 +15,7 @@ from .data import load_task
 from .files import HKDError, atomic_write, text_sha256
 from .footprint import footprint
 from .jobs import plan
+from .measure import load
 from .pipeline import run_jobs
 from .recipe import Artifact, Recipe, from_dict, to_dict, to_toml, trains
 from .space import Range, check_search, needed, recipe_key, with_values
@@ -81,7 +82,7 @@ def shared_jobs(
 def run_shared(
     jobs:list,   # from `shared_jobs`
     task,        # loaded
-    watch=None,  # called with step and metrics at each evaluation of the last stage that trains
+    watch=None,  # called with number and metrics at each evaluation of the last stage that trains
 ):
     "Run jobs that other processes may need too: one process trains a stage, the others wait"
     from filelock import FileLock
@@ -98,7 +99,7 @@ def quality(
     "How good a trial's model is on the tuning split"
     if not isinstance(job.stage, Artifact) and trains(job.stage):
         return json.loads((job.dir/'metrics.json').read_text())['metrics']['tuning']
-    return evaluate(str(job.dir), task, 'tuning', max_length=job.max_length)
+    return evaluate(load(job.dir, task=task), task, 'tuning', max_length=job.max_length)
 
 # %% ../nbs/05hc_trials.ipynb #05hc0017
 HEARTBEAT = 60   # seconds between two heartbeats in a database
@@ -241,19 +242,17 @@ def _size_of(search, recipe, task, place):
 
 def _trained(search, trial, task, jobs, size, place, drop):
     "The objectives of a trial, after its training"
-    optuna,evaluations = _import_optuna(), []
-    def watch(step, metrics):
-        evaluations.append(metrics['eval_loss'])
-        trial.report(evaluations[-1], len(evaluations))
-        if trial.should_prune():
-            trial.set_user_attr('dropped', f'not promising after {len(evaluations)} evaluations')
-            raise optuna.TrialPruned()
+    def watch(number, metrics):
+        trial.report(metrics['eval_loss'], number)
+        if trial.should_prune(): drop(f'not promising after evaluation {number}')
     start = time.time()
     try: run_shared(jobs, task, watch if len(search.objectives)==1 else None)
     except HKDError as e: drop(str(e))   # such as a training that diverged
     finally: trial.set_user_attr('seconds', time.time()-start)
     found = quality(jobs[-1], task)
-    if isinstance(jobs[-1].stage, Artifact): size = {**size, 'bytes':artifact_bytes(jobs[-1].dir)}
+    if isinstance(jobs[-1].stage, Artifact) and size:
+        size = {**size, 'bytes':artifact_bytes(jobs[-1].dir)}   # a few percent from what was foreseen
+        if why := _over_budget(search, size): drop(why)
     atomic_write(place/'result.json', json.dumps({**found, **size}))
     trial.set_user_attr('metric', found[task.metric])
     for k,v in size.items(): trial.set_user_attr(k, v)
@@ -275,11 +274,12 @@ def _revive(study, search):
     if not _has_locks(search.storage): return optuna.storages.fail_stale_trials(study)
     for t in counted(study, ['RUNNING']):
         with suppress(Timeout), FileLock(_trial_lock(search, t.number), blocking=False):
-            study.tell(t.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
+            if study.get_trials(deepcopy=False)[t.number].state.name!='RUNNING': continue   # it ended since
+            study.tell(t.number, state=optuna.trial.TrialState.FAIL)
             _try_again(study, t)
 
 def _trial_lock(search, number):
-    folder = search.folder/'locks'
+    folder = search.folder/'locks'/search.recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     return folder/f'{number}.lock'
 

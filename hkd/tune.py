@@ -9,7 +9,7 @@ __all__ = ['tune']
 import io, json, subprocess, sys, time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from fastcore.basics import AttrDict
+from fastcore.basics import AttrDict, listify
 from matplotlib import pyplot as plt
 from .data import load_task
 from .files import HKDError, atomic_write
@@ -17,14 +17,13 @@ from .pipeline import eval_splits, results
 from .progress import heartbeat
 from .recipe import to_toml
 from .report import compare, table
-from .space import needed, read_space, split_space, with_values
+from .space import amount, needed, read_space, split_space, with_values
 from .stages import check_recipe
 from .trials import Search, counted, open_study, run_shared, shared_jobs, work
 
 # %% ../nbs/05i_tune.ipynb #05i00007
 def _worker():
     "What a worker process does: it reads a search from standard input"
-    from hkd.resume import StopOnSignal
     given = json.loads(sys.stdin.read())
     try: work(Search.from_json(given['search']), given['worker'], given['until'])
     except (HKDError, KeyboardInterrupt) as e: sys.exit(f"hkd: {' '.join(str(e).split())}")
@@ -34,12 +33,19 @@ def start_worker(
     worker:int,       # its number
     until:float=None, # time at which it begins no more trials
 ):                    # a process
-    "A process that works on a search"
+    "A process that works on a search; what it prints goes to a file beside the trials"
     code = 'from hkd.tune import _worker; _worker()'
-    pipes = dict(stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process = subprocess.Popen([sys.executable, '-c', code], **pipes)
+    with open(_printed(search, worker), 'w') as printed:
+        process = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stderr=printed,
+                                   text=True)
     with process.stdin as pipe: json.dump(dict(search=search.as_json(), worker=worker, until=until), pipe)
+    process.worker = worker
     return process
+
+def _printed(search, worker):
+    folder = search.folder/'workers'
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder/f'{search.recipe.name}-{worker}.txt'
 
 def search_with(
     search:Search,      # checked
@@ -68,7 +74,9 @@ def _submit(search, workers, settings, until, study, activity):
     executor = submitit.AutoExecutor(folder=search.folder/'slurm', cluster=settings.pop('cluster', None))
     general = {k:settings.pop(k) for k in ('timeout_min', 'mem_gb', 'gpus_per_node', 'cpus_per_task', 'name')
                if k in settings}
-    executor.update_parameters(**general, **{f'slurm_{k}':v for k,v in settings.items()})
+    try: executor.update_parameters(**general, **{f'slurm_{k}':v for k,v in settings.items()})
+    except (NameError, TypeError, ValueError) as e:
+        raise HKDError("slurm", ' '.join(str(e).split())[:100], "see the parameters of submitit") from None
     jobs = [executor.submit(work, search, i, until) for i in range(workers)]
     while not all(job.done() for job in jobs):
         time.sleep(1)
@@ -88,9 +96,9 @@ def _watch(running, search, study, until, activity):
         for i,process in list(running.items()):
             code = process.poll()
             if code is None: continue
-            error = process.stderr.read().strip().split('\n')[-1]
             del running[i]
             if code>0:
+                error = _printed(search, process.worker).read_text().strip().split('\n')[-1]
                 raise HKDError("a worker of the search", error.removeprefix('hkd: ') or f"exit code {code}")
             if code<0:   # killed by a signal
                 deaths += 1
@@ -134,12 +142,6 @@ def best_trial(
     first = search.objectives.index('accuracy') if 'accuracy' in search.objectives else 0
     return min(done, key=lambda t: (t.values[first], t.number))
 
-def front(study)->list: # trials
-    "The finished trials that no other one beats in every objective"
-    done = counted(study, ['COMPLETE'])
-    beats = lambda a, b: a!=b and all(x<=y for x,y in zip(a, b))
-    return [t for t in done if not any(beats(o.values, t.values) for o in done)]
-
 # %% ../nbs/05i_tune.ipynb #05i00011
 def importances(study)->dict: # 'stage.field' -> share, largest first; {} for fewer than four trials
     "How much of the differences in the first objective each range explains"
@@ -155,14 +157,13 @@ def plot_search(
     search:Search, # its objectives
 ):                 # the matplotlib figure
     "The loss of each trial: against its order, or against the second objective with the Pareto front"
-    done,best = counted(study, ['COMPLETE']), front(study)
+    done = counted(study, ['COMPLETE'])
     fig,ax = plt.subplots(figsize=(6.4, 3.2), facecolor='white', layout='constrained')
     several = len(search.objectives)>1
     x = lambda t: t.values[1]/(1e6 if search.objectives[1]=='bytes' else 1) if several else t.number
     ax.plot([x(t) for t in done], [t.values[0] for t in done], 'o', color='#7f7f7f', ms=5)
-    if several: line = sorted(best, key=x)
-    else:
-        line = [t for i,t in enumerate(done) if t.values[0]==min(o.values[0] for o in done[:i+1])]
+    best_so_far = [t for i,t in enumerate(done) if t.values[0]==min(o.values[0] for o in done[:i+1])]
+    line = sorted(study.best_trials, key=x) if several else best_so_far
     ax.plot([x(t) for t in line], [t.values[0] for t in line], 'o-', color='#1f77b4', ms=6,
             drawstyle='steps-post')
     names = dict(accuracy='loss on tuning', bytes='size (MB)', latency='latency (ms)')
@@ -232,13 +233,13 @@ def _write(found, study):
 def tune(
     recipe,               # with ranges: a .toml file, or its plain data
     trials:int=30,        # how many sets of values are tried
-    objectives=('accuracy',), # of accuracy, bytes and latency
-    max_bytes:float=None,    # of the last stage's model
-    max_latency:float=None,  # in milliseconds, one example
-    sampler:str='tpe',    # tpe, gp, nsga2, cmaes or random
+    objective=('accuracy',), # one or more of accuracy (the loss on tuning), bytes and latency
+    max_bytes=None,       # of the last stage's model: a number, or a text such as '5MB'
+    max_latency=None,     # of one example: milliseconds, or a text such as '3ms'
+    search:str='tpe',     # tpe, gp, nsga2, cmaes or random
     storage:str=None,     # a database's URL or a .log file; None: SQLite in the folder
     workers:int=1,        # processes on this machine
-    timeout:float=None,   # seconds after which no trial is begun
+    timeout=None,         # time after which no trial is begun: seconds, or a text such as '2h'
     seeds:int=5,          # new seeds for the best and the default
     random:bool=False,    # search at random too, with as many trials, for comparison
     slurm:dict=None,      # submit the workers as jobs: parameters of submitit, such as partition
@@ -246,18 +247,19 @@ def tune(
 )->TuneResult:            # shows itself as a report
     "Search a recipe's ranges, and compare the best values with the defaults"
     base,space = split_space(recipe) if isinstance(recipe, dict) else read_space(recipe)
-    search = Search(recipe=base, space=space, folder=Path(runs)/base.name, trials=trials,
-                    objectives=list(objectives), max_bytes=max_bytes, max_latency=max_latency,
-                    sampler=sampler, storage=storage)
-    search.check()
-    if workers<1: raise HKDError(f"workers={workers}", "no process searches", "give at least 1")
-    task = load_task(base.task, **base.data)
+    sought = Search(recipe=base, space=space, folder=Path(runs)/base.name, trials=trials,
+                    objectives=listify(objective), max_bytes=amount(max_bytes, 'bytes'),
+                    max_latency=amount(max_latency, 'ms'), sampler=search, storage=storage)
+    sought.check()
+    for name,value in dict(workers=workers, seeds=seeds).items():
+        if value<1: raise HKDError(f"{name}={value}", fix="give at least 1")
+    task,timeout = load_task(base.task, **base.data), amount(timeout, 'seconds')
     check_recipe(needed(base), task)
-    search_with(search, workers, timeout, slurm)
-    study,new = open_study(search), [1000+i for i in range(seeds)]
-    values = values_of(search, best_trial(study, search))
-    rows = again(search, values, 'best', new, task) + again(search, {}, 'default', new, task)
-    if random: rows += _at_random(search, workers, timeout, slurm, new, task)
-    found = TuneResult(search, values, rows, study.get_trials(), importances(study))
+    search_with(sought, workers, timeout, slurm)
+    study,new = open_study(sought), [1000+i for i in range(seeds)]
+    values = values_of(sought, best_trial(study, sought))
+    rows = again(sought, values, 'best', new, task) + again(sought, {}, 'default', new, task)
+    if random: rows += _at_random(sought, workers, timeout, slurm, new, task)
+    found = TuneResult(sought, values, rows, study.get_trials(), importances(study))
     _write(found, study)
     return found

@@ -58,15 +58,15 @@ MAY_IMPORT = {
     'measure':      'files checks progress manifest data architecture heads models teachers training qlora artifact '
                     'stats records',
     'report':       'files stats records',
-    'recipe':       'files former kd',
+    'recipe':       'files checks former kd',
     'jobs':         'files former recipe',
     'stages':       'files checks manifest data demo architecture models vocab teachers training multiagent '
                     'qlora prune artifact recipe jobs',
     'pipeline':     'files checks progress data models vocab teachers resume training stats records measure report '
                     'recipe jobs stages',
     'space':        'files checks recipe',
-    'footprint':    'checks data architecture models teachers prune artifact measure recipe stages',
-    'trials':       'files data training trainer artifact footprint jobs pipeline recipe space stages',
+    'footprint':    'architecture models teachers artifact measure recipe jobs stages',
+    'trials':       'files data training trainer artifact measure footprint jobs pipeline recipe space stages',
     'tune':         'files progress data pipeline recipe records report resume space stages stats trials',
     'hub':          'files checks manifest architecture models stats records measure report recipe jobs',
     'runs':         'files checks shell data records report recipe jobs stages pipeline space',
@@ -241,9 +241,10 @@ def recipes_fit():
     sys.path.insert(0, str(ROOT/'tools'))
     import records
     from hkd.recipe import with_overrides, read_recipe
+    from hkd.space import needed
     for f in sorted([*(ROOT/'recipes').glob('*.toml'), *(LIB/'recipes').glob('*.toml')]): read_recipe(f)
     for what,of,stage,settings in (t for trials in records.TRIED.values() for t in trials):
-        if stage not in records.only(with_overrides(records.recipe(of), *settings), stage): raise Failed(f'tools/records.py, {what!r}: {of} has no stage {stage}')
+        if stage not in needed(with_overrides(records.recipe(of), *settings), stage): raise Failed(f'tools/records.py, {what!r}: {of} has no stage {stage}')
 
 # --- the modules ---
 

@@ -36,19 +36,12 @@ def recipe(name):
 
 # What was tried
 
-def only(r, name):
-    "A recipe cut down to one stage and what it needs"
-    from hkd.recipe import inputs
-    needs, todo = set(), [name]
-    while todo:
-        if (n := todo.pop()) in r: needs.add(n); todo += inputs(r[n])
-    return replace(r, stages=[s for s in r.stages if s.name in needs])
-
 def take_over(r, base, where):
     "Stages that a trial doesn't touch are those of the ladder"
+    from hkd.space import needed
     for s in r.stages:
         done, to = RUNS/base.name/s.name, where/s.name
-        if done.is_dir() and not to.exists() and only(r, s.name).stages == only(base, s.name).stages: shutil.copytree(done, to)
+        if done.is_dir() and not to.exists() and needed(r, s.name).stages == needed(base, s.name).stages: shutil.copytree(done, to)
 
 def tried(name):
     "Accuracy and loss on tuning of each trial; validation and test are not looked at"
@@ -56,10 +49,11 @@ def tried(name):
     from hkd.data import load_task
     from hkd.jobs import plan
     from hkd.recipe import with_overrides
+    from hkd.space import needed
     task, out = load_task(recipe(name).task, **recipe(name).data), []
     for i, (what, of, stage, settings) in enumerate(TRIED[name]):
         base = recipe(of)
-        r = replace(only(with_overrides(base, *settings), stage), name=f'{RECORDS[name]}-try', seeds=[0])
+        r = replace(needed(with_overrides(base, *settings), stage), name=f'{RECORDS[name]}-try', seeds=[0])
         where = RUNS/r.name/str(i)
         take_over(r, base, where)
         run_jobs(plan(r, where), task, print)

@@ -148,7 +148,8 @@ def _check_types(x, where):
     for f in fields(x):
         value = getattr(x, f.name)
         if not fits(value, f.type):
-            raise HKDError(f"{where}: {f.name} = {value!r} must be {type_in_words(f.type)}")
+            fix = "hkd tune searches ranges" if isinstance(value, dict) else ''
+            raise HKDError(f"{where}: {f.name} = {value!r} must be {type_in_words(f.type)}", fix=fix)
 
 # %% ../nbs/05g_recipe.ipynb #ce426ce0
 def _ordered(stages):

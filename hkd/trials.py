@@ -139,6 +139,7 @@ def _open_storage(storage, folder):
     beats = {} if _has_locks(storage) else dict(
         heartbeat_interval=HEARTBEAT, grace_period=2*HEARTBEAT,
         heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback())
+    if not storage: Path(folder).mkdir(parents=True, exist_ok=True)
     url = storage or f'sqlite:///{Path(folder).resolve()}/search.db'
     try: return optuna.storages.RDBStorage(url, **beats)
     except Exception as e:   # drivers and databases fail in many ways
@@ -159,7 +160,6 @@ def open_study(
     seed:int=0,    # of the sampler; each process has its own
 ):                 # an Optuna study
     "The study of a search: a new one, or the one that it continues"
-    search.folder.mkdir(parents=True, exist_ok=True)
     with _quiet() as optuna:
         one = len(search.objectives)==1
         pruner = optuna.pruners.HyperbandPruner() if one else optuna.pruners.NopPruner()

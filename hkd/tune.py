@@ -162,10 +162,11 @@ def plot_search(
     several = len(search.objectives)>1
     x = lambda t: t.values[1]/(1e6 if search.objectives[1]=='bytes' else 1) if several else t.number
     ax.plot([x(t) for t in done], [t.values[0] for t in done], 'o', color='#7f7f7f', ms=5)
-    best_so_far = [t for i,t in enumerate(done) if t.values[0]==min(o.values[0] for o in done[:i+1])]
-    line = sorted(study.best_trials, key=x) if several else best_so_far
-    ax.plot([x(t) for t in line], [t.values[0] for t in line], 'o-', color='#1f77b4', ms=6,
-            drawstyle='steps-post')
+    if several: line = [(x(t), t.values[0]) for t in sorted(study.best_trials, key=x)]
+    else:
+        line = [(t.number, min(o.values[0] for o in done[:i+1])) for i,t in enumerate(done)]
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.plot(*zip(*line), '-', color='#1f77b4', drawstyle='steps-post', zorder=.5)
     names = dict(accuracy='loss on tuning', bytes='size (MB)', latency='latency (ms)')
     ax.set(xlabel=names[search.objectives[1]] if several else 'trial', ylabel=names[search.objectives[0]])
     ax.spines[['top', 'right']].set_visible(False)

@@ -313,6 +313,13 @@ def _keep_indices(scores, fraction, what, shape): # -> (layers, kept), in their 
         raise HKDError(f"fraction={fraction}", f"of {n} {what} is none", f"the smallest step is {1/n:.3g}")
     return scores.argsort(dim=1, descending=True, stable=True)[:, :n-removed].sort(dim=1).values
 
+def _neurons_field(config, neurons):
+    "The field of a config that counts a layer's neurons, and how many count as one"
+    units = dict(intermediate_size=1, hidden_dim=1, mlp_ratio=config.hidden_size)
+    for field, unit in units.items():
+        if getattr(config, field, None) == neurons/unit: return field, unit
+    raise HKDError(type(config).__name__, f"no field counts the {neurons} neurons of a layer", 'use masks')
+
 def _rebuilt(model, cuts, **changes):
     "The model of a changed config, with the rows (dim 0) and columns (dim 1) that are kept"
     config, state, device = copy.deepcopy(model.config), dict(model.state_dict()), device_of(model)
@@ -342,11 +349,13 @@ def remove_neurons(
     "A model with narrower feed-forward layers"
     parts, _ = _parts(model)
     shape = len(parts), parts[0][4].out_features
-    fields = [f for f in ('intermediate_size', 'hidden_dim') if getattr(model.config, f, None) == shape[1]]
-    if not fields: raise HKDError(type(model).__name__, f"its config has no field for the width {shape[1]}")
+    field, unit = _neurons_field(model.config, shape[1])
     keep = _keep_indices((scores or importance(model))['neurons'], fraction, 'neurons', shape)
+    if (left := keep.shape[1]) % unit:
+        why = f"leaves {left} of {shape[1]} neurons, and this config counts in steps of {unit}"
+        raise HKDError(f"fraction={fraction}", why, f"give a multiple of {unit/shape[1]:.4g}")
     cuts = [cut for (*_, up, down), rows in zip(parts, keep) for cut in ((up, 0, rows), (down, 1, rows))]
-    return _rebuilt(model, cuts, **{fields[0]: keep.shape[1]})
+    return _rebuilt(model, cuts, **{field: left//unit})
 
 def remove_heads(
     model,            # an encoder, not changed

@@ -182,7 +182,7 @@ def _ensembles(jobs, task, seed):
     for job in jobs:
         if len(job.teachers)<2 or job.run_seed not in (None, seed): continue
         ensemble = teacher_of(job, task)
-        if ensemble.needs_labels: continue
+        if not ensemble.predicts: continue
         own = seed if any(t.run_seed is not None for t in job.teachers) else 0
         about = dict(stage=job.name, teachers=[t.name for t in job.teachers], seed=own)
         for split in eval_splits(task):

@@ -190,6 +190,7 @@ def mean_weights(
 class MeanEnsemble:
     "Several teachers as one: the mean of their softened probabilities"
     needs_labels,needs_classes = False,False # does `weigh` use them?
+    predicts = True                          # or are its weights known only in training?
     def __init__(self,
         teachers,  # models, or folders that are loaded one at a time
     ):
@@ -200,6 +201,9 @@ class MeanEnsemble:
 
     def key(self): # identifies this combination: its settings and its code
         return repr(self), code_hash(type(self).weigh), code_hash(type(self).combine)
+
+    def join(self, trainer): # before this ensemble teaches a `KDTrainer`
+        "Nothing; a subclass can follow the training"
 
     def weigh(self,
         z,    # logits (batch, teachers, classes)

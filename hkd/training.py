@@ -262,9 +262,11 @@ def fit(
         def make(**fields):
             named = dict(run_name=output.path.name) if output else {}   # for trackers
             own = training_arguments(task, n, work, model, **{**named, **training_args, **fields})
-            return KDTrainer(model, own, task, TrainSet(parts, task.is_regression), cached,
-                             None if teacher is None else kd, combine, teacher, views, max_length,
-                             callbacks=list(callbacks))
+            trainer = KDTrainer(model, own, task, TrainSet(parts, task.is_regression), cached,
+                                None if teacher is None else kd, combine, teacher, views, max_length,
+                                callbacks=list(callbacks))
+            if hasattr(teacher, 'teachers'): teacher.join(trainer)
+            return trainer
         with used_rows(model, args, [*parts, read('tuning')] if text else []):
             trainer = train_within_memory(make, lambda trainer: run_trainer(trainer, output))
         model.eval().new_head = False

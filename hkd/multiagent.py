@@ -80,7 +80,8 @@ class Bandit(TrainerCallback, ExportableState):
         parameters = [p for p in trainer.model.parameters() if p.grad is not None]
         with evaluation_mode(trainer.model), torch.enable_grad():
             loss = trainer.compute_loss(trainer.model, batch)
-            return sum((p.grad*g).sum().item() for p,g in zip(parameters, torch.autograd.grad(loss, parameters)))
+            gradients = torch.autograd.grad(loss, parameters)
+        return sum((p.grad*g).sum().item() for p,g in zip(parameters, gradients))
 
     def state(self): return dict(args={}, attributes=dict(log_weights=self.log_weights, falls=self.falls))
 
@@ -120,7 +121,8 @@ class TeacherEnsemble(MeanEnsemble):
     )->np.ndarray:          # (examples, classes): log-probabilities, or numbers for regression
         "The ensemble's prediction for each example, from the cached logits of its members"
         if not self.predicts:
-            raise HKDError(self, 'its weights exist only in training, so it cannot predict', 'choose other weights')
+            why = 'its weights exist only in training, so it cannot predict'
+            raise HKDError(self, why, 'choose other weights')
         z = np.stack(_member_logits(self, load_task(task), split, max_length), 1)
         return self.combine(torch.from_numpy(z), None, 1.).numpy()
 

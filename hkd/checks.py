@@ -11,7 +11,7 @@ __all__ = ['SPLITS', 'ALL_SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODEL
            'check_online', 'find_record']
 
 # %% ../nbs/00j_checks.ipynb #00cj0004
-import ast, difflib, math, os, re, types, typing
+import difflib, math, os, re, types, typing
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,9 +103,7 @@ def path_exists(path:Path)->bool:
         except PermissionError: raise
         except OSError: return False   # a name that is too long
 
-def find_task(
-    source,    # a known name, 'demo-text', 'demo-image', a folder, a file, or a hub name
-)->Path|str:   # the folder or file; else the name of a data set that is generated or fetched
+def find_task(source)->Path|str: # a folder or file, or the name of a data set that is generated or fetched
     "Where a task's examples are"
     name = str(source)
     if name in DEMO_TASKS: return name
@@ -144,11 +142,8 @@ def check_transfer(source): # a path or 'perturbed'
         raise MissingError(str(source), "no such file or folder for the transfer set")
 
 # %% ../nbs/00j_checks.ipynb #1a3f4624
-def check_model(
-    name:str|Path,    # a folder, the name of a folder in `models_dir()`, or a hub name
-    train:bool=False, # is it to be trained? An artifact can't be
-)->str:               # the same, or its local folder
-    "Refuse a model that is neither here nor on the hub, without loading anything"
+def check_model(name:str|Path, train:bool=False)->str: # the same, or its local folder
+    "Refuse, without loading it, a model that is neither here nor on the hub, or an artifact to be trained"
     from huggingface_hub import try_to_load_from_cache
     found = not train and artifact_folder(name) or find_model(name)
     if Path(found).is_dir(): return found
@@ -172,7 +167,7 @@ def check_metric(metric:str)->str: # the same
     return check_choice('metric', metric, METRIC_NAMES)
 
 def check_backend(backend:str|None, model=None, artifact:bool=True)->str:
-    "Refuse an unknown backend (None: torch), and one that does not run this model, an artifact or a checkpoint"
+    "Refuse an unknown backend (None: torch), and one that does not run this model"
     backend = check_choice('backend', backend or 'torch', BACKENDS)
     if artifact or backend=='torch': return backend
     raise HKDError(f"{model} is not an artifact, and {backend} runs artifacts only",
@@ -214,35 +209,29 @@ def check_numbers(args:dict): # fields of `TrainingArguments`
     if not isinstance(seed, int) or seed<0: raise HKDError(f"seed={seed}", "must be a whole number from 0 on")
 
 # %% ../nbs/00j_checks.ipynb #a7c09a69
-def _source_of(*parts):
-    "A source file of transformers, parsed and not run"
-    spec = find_spec('transformers')
-    try: return ast.parse(Path(spec.submodule_search_locations[0], *parts).read_text(encoding='utf-8')).body
-    except (AttributeError, OSError, SyntaxError): return []
+def _names_in(file, pattern):
+    "What lines of a source file of transformers match; [] without that file"
+    file = Path(find_spec('transformers').submodule_search_locations[0], file)
+    return re.findall(pattern, file.read_text(encoding='utf-8'), re.M) if file.exists() else []
 
 def training_fields()->list:
     "Names of the fields of `TrainingArguments`; [] where they can't be read"
-    found = [n for n in _source_of('training_args.py') if getattr(n, 'name', '')=='TrainingArguments']
-    return [n.target.id for c in found for n in c.body if isinstance(n, ast.AnnAssign)]
+    return _names_in('training_args.py', r'^    (\w+): ')
 
 def tracker_names()->list:
     "Names that `report_to` takes; [] where they can't be read"
-    tables = [n.value for n in _source_of('integrations', 'integration_utils.py') if isinstance(n, ast.Assign)
-              and isinstance(n.value, ast.Dict) and n.targets[0].id=='INTEGRATION_TO_CALLBACK']
-    return [k.value for t in tables for k in t.keys]
+    return _names_in('integrations/integration_utils.py', r'^    "(\w+)": \w+Callback,$')
 
 def check_fields(given, known=None): # names; those there are, None: of the installed transformers
     "Refuse the name of a training option that doesn't exist"
     if not given: return
     known = training_fields() if known is None else known
     for k in given:
-        if known and k not in known: raise HKDError(f"unknown training argument {k!r}", fix=_near(k, known))
-
-def _near(word, known):
-    "A hint at what may have been meant"
-    if word in NEW_FIELDS: return f'it is now {NEW_FIELDS[word]!r}'
-    close = difflib.get_close_matches(word, [k for k in known if k!='output_dir'], 3, .4)
-    return f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
+        if not known or k in known: continue
+        close = difflib.get_close_matches(k, [f for f in known if f!='output_dir'], 3, .4)
+        fix = f"did you mean {', '.join(close)}?" if close else 'see the fields of TrainingArguments'
+        if k in NEW_FIELDS: fix = f'it is now {NEW_FIELDS[k]!r}'
+        raise HKDError(f"unknown training argument {k!r}", fix=fix)
 
 def check_tracker(name:str, known=None): # those there are; None: of the installed transformers
     "Refuse a tracker that doesn't exist"

@@ -66,11 +66,8 @@ def reading():
         raise HKDError(e.filename, "no read permission", "change its permissions, or use a copy") from None
 
 # %% ../nbs/00c_files.ipynb #00cf1002
-def atomic_write(
-    path:str|Path, # a file; its folder is made if need be
-    data,          # text, bytes, or a function that writes to the path it is given
-)->Path:           # the same path
-    "Write a complete file, or leave what was there"
+def atomic_write(path:str|Path, data)->Path: # the same path; its folder is made if need be
+    "Write a complete file from text, bytes or a function that writes to a path, or leave what was there"
     path = Path(path)
     part = path.with_name(f'.{path.name}.{os.getpid()}-{threading.get_native_id()}.part')
     try:
@@ -185,9 +182,7 @@ def is_hub_name(name:str)->bool:
     return True
 
 # %% ../nbs/00c_files.ipynb #127625b6
-def find_model(
-    name:str|Path, # a folder, the name of a folder in `models_dir()`, or a hub name
-)->str:            # a checked local folder, or a hub name
+def find_model(name:str|Path)->str: # a checked local folder, or a hub name
     "Where a model is: a local folder has priority over the hub"
     name = os.fspath(name)
     if not name.strip():
@@ -265,9 +260,10 @@ def check_output(dir:str|Path)->Path:
     "Refuse a target that holds anything but a checkpoint; gives its path"
     folder = check_folder_name(dir)
     there = sorted(folder.iterdir()) if folder.exists() else []
-    def is_logs(p): # of TensorBoard
-        return p.is_dir() and p.name=='runs' and all(f.is_dir() or '.tfevents.' in f.name for f in p.rglob('*'))
-    strangers = [p for p in there if not _checkpoint_files.fullmatch(p.name) and not is_logs(p)]
+    def is_own(p):
+        if p.name!='runs' or p.is_file(): return _checkpoint_files.fullmatch(p.name)
+        return all(f.is_dir() or '.tfevents.' in f.name for f in p.rglob('*'))   # TensorBoard's
+    strangers = [p for p in there if not is_own(p)]
     if not (folder/'config.json').exists(): strangers = strangers or there
     if not strangers: return folder
     name = strangers[0].name + ('/' if strangers[0].is_dir() else '')

@@ -112,13 +112,8 @@ def _input_columns(df, label):
     return tuple(texts)
 
 # %% ../nbs/00m_tables.ipynb #45bd7b6e
-def find_columns(
-    df,            # a table
-    where,         # its file, for messages
-    columns=None,  # the input columns, if given
-    label=None,    # the label column, if given
-)->tuple:          # (input columns, label column)
-    "The input columns and the label column of a table"
+def find_columns(df, where, columns=None, label=None)->tuple: # (input columns, label column)
+    "The input columns and the label column of a table, checked if given; `where` is its file, for messages"
     has = f"the columns are {listed(list(df.columns))}"
     if label is None:
         label = next((c for name in LABEL_NAMES for c in df.columns if str(c).lower()==name), None)
@@ -173,12 +168,8 @@ def class_names(values, where)->list: # label names in order
     return sorted(seen, key=None if name is not None else lambda label: (int(label), label))
 
 # %% ../nbs/00m_tables.ipynb #1e80f373
-def encode_labels(
-    values,       # labels as written
-    labels,       # label names in order; None for regression
-    where,        # the file, for messages
-)->list:          # class numbers, or floats for regression
-    "Labels as numbers"
+def encode_labels(values, labels:list|None, where)->list: # class numbers, or floats for regression
+    "Labels as numbers, from their names in order (None for regression)"
     _check_one_label(values, where)
     if labels is None:
         numbers, why = list(map(_number, values)), "is not a finite number"
@@ -270,21 +261,15 @@ def _dataset_parts(splits, name, columns, label):
     image = next((c for c, feature in features.items() if isinstance(feature, ImageFeature)), None)
     label, parts = label or _label_column(features, name), {}
     for s, ds in splits.items():
-        where = f'{name} [{s}]'
+        where, df = f'{name} [{s}]', (ds.select([]) if image else ds).to_pandas()
+        columns, label = find_columns(df, where, image or columns, label)
         if image:
-            columns = ('image',)
-            if label not in ds.column_names:
-                raise HKDError(where, f"no label column; the columns are {', '.join(ds.column_names)}",
-                               "choose one with label= (--label)")
             with quiet_datasets(): files = ds.cast_column(image, ImageFeature(decode=False))
             inputs = dict(image=files[image][:])
-        else:
-            df = ds.to_pandas()
-            columns, label = find_columns(df, where, columns, label)
-            inputs = check_texts(df, columns, where)
+        else: inputs = check_texts(df, columns, where)
         parts[split_name(s)] = inputs, _label_names(ds, label), where
     labels = getattr(features[label], 'names', None)
-    return dict(modality='image' if image else 'text', columns=columns, parts=parts, labels=labels)
+    return dict(modality='image' if image else 'text', columns=tuple(inputs), parts=parts, labels=labels)
 
 # %% ../nbs/00m_tables.ipynb #9a860434
 def _from_hub(name):
@@ -298,13 +283,8 @@ def _from_hub(name):
                        "offline, give a local folder or file, or set HKD_DATA to its folder") from None
 
 # %% ../nbs/00m_tables.ipynb #dd614410
-def read_source(
-    source,       # a file or folder (`Path`), a hub name, or a dict of Datasets or DataFrames by split
-    name:str,     # for messages
-    columns=None, # input columns; None: found
-    label=None,   # label column; None: found
-)->dict:          # modality, columns, parts and, where the source has them, labels: arguments of `make_task`
-    "The splits of a table, an image folder or a data set, as they are written there"
+def read_source(source, name:str, columns=None, label=None)->dict: # arguments of `make_task`
+    "The splits of a file or folder (a `Path`), of a hub name, or of a dict of Datasets or DataFrames"
     if isinstance(source, Path):
         with reading():
             files = tables_of(source)

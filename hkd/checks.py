@@ -27,7 +27,6 @@ IMAGES = ('.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff')
 DEMO_TASKS = ('demo-text','demo-image')
 DEMO_MODELS = {'demo-teacher':'teacher', 'demo-student':'student'}   # name -> role
 
-# %% ../nbs/00j_checks.ipynb #4a4391f4
 def _glue(columns, labels, metric='accuracy', **kw):
     return dict(columns=tuple(columns.split()), labels=labels and labels.split(), metric=metric,
                 hub='nyu-mll/glue', **kw)
@@ -52,7 +51,6 @@ def split_name(name:str)->str: # such as 'validation' for 'dev'
     "The name of a split in hkd"
     return _ALIASES.get(name.lower(), name.lower())
 
-# %% ../nbs/00j_checks.ipynb #dcd16af2
 def brief(value, most=60)->str:
     "What a message can hold: one line of so many characters, without control characters"
     printable = ''.join(c if c.isprintable() else ' ' for c in str(value)[:9*most])
@@ -177,7 +175,6 @@ def check_split(split:str)->str: # the same
     "Refuse a split that no task has"
     return check_choice('split', split, ALL_SPLITS)
 
-# %% ../nbs/00j_checks.ipynb #3af30752
 def is_between(value, low=0, high=math.inf)->bool:
     "Is a value a finite number in this range?"
     return isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high

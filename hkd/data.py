@@ -243,27 +243,22 @@ class ImageSet(torch.utils.data.Dataset):
         return Image.blend(im, other.resize(im.size), rng.uniform(0, .5)), True
 
 # %% ../nbs/00_data.ipynb #f5b3ae38
-def _channels_last(batch): # in this order in memory a convolution is up to three times as fast
-    return {k: v.contiguous(memory_format=torch.channels_last) if v.ndim==4 else v for k, v in batch.items()}
-
 @dataclass
 class Collator:
     "Joins examples to a batch: texts padded to the longest, images through the processor"
     processor:object         # tokenizer or image processor
     regression:bool=False    # labels are numbers
-    keep_id:bool=False       # keep the examples' ids
     def __call__(self, rows):
-        rows = [dict(row) for row in rows]
-        side = {k: [row.pop(k, None) for row in rows] for k in ('id','labels','length')}
-        if 'image' in rows[0]:
-            batch = _channels_last(self.processor(images=[row['image'] for row in rows], return_tensors='pt'))
-        elif 'pixel_values' in rows[0]:
-            batch = _channels_last({k: torch.stack([row[k] for row in rows]) for k in rows[0]})
-        else: batch = dict(self.processor.pad(rows, return_tensors='pt'))
-        labels = [-100 if label is None else label for label in side['labels']]
-        if any(label is not None for label in side['labels']):
+        labels = [row.get('labels') for row in rows]
+        rows = [{k:v for k, v in row.items() if k not in ('id','labels','length')} for row in rows]
+        if 'image' in rows[0]: batch = self.processor(images=[row['image'] for row in rows], return_tensors='pt')
+        elif 'pixel_values' in rows[0]: batch = {k: torch.stack([row[k] for row in rows]) for k in rows[0]}
+        else: batch = self.processor.pad(rows, return_tensors='pt')
+        last = torch.channels_last   # in this order in memory a convolution is up to three times as fast
+        batch = {k: v.contiguous(memory_format=last) if v.ndim==4 else v for k, v in batch.items()}
+        if any(label is not None for label in labels):
+            labels = [-100 if label is None else label for label in labels]
             batch['labels'] = torch.tensor(labels, dtype=torch.float32 if self.regression else torch.long)
-        if self.keep_id: batch['id'] = torch.tensor(side['id'])
         return batch
 
 # %% ../nbs/00_data.ipynb #5ec068df

@@ -29,7 +29,6 @@ _opposite = dict(negative='positive', positive='negative')
 
 def _pick(rng, items): return items[rng.randint(len(items))]
 
-# %% ../nbs/00b_demo.ipynb #813c3939
 def _clause(rng, polarity, p_not=.4, p_doubt=.12):
     'A clause of the given polarity, such as "the plot is anything but dull"'
     negated, doubted = rng.rand()<p_not, rng.rand()<p_doubt

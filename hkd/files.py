@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HKDError', 'MissingError', 'RunConflict', 'DiskError', 'located', 'writing', 'reading', 'atomic_write', 'atomic_dir',
            'file_sha256', 'text_sha256', 'read_json', 'run_lock', 'models_dir', 'models_hint', 'local_folder',
-           'is_hub_name', 'find_model', 'hub_answers', 'offline', 'only_local', 'artifact_folder', 'modality_here',
-           'data_dir', 'check_folder_name', 'check_output', 'OutputDir']
+           'is_hub_name', 'find_model', 'offline', 'only_local', 'artifact_folder', 'modality_here', 'data_dir',
+           'check_folder_name', 'check_output', 'OutputDir']
 
 # %% ../nbs/00c_files.ipynb #00cf0004
 import errno, hashlib, json, os, re, shutil, socket, threading, time
@@ -201,7 +201,7 @@ def find_model(name:str|Path)->str: # a checked local folder, or a hub name
 
 # %% ../nbs/00c_files.ipynb #03b95a76
 @lru_cache(maxsize=1)
-def _hub_answers(minute):
+def _hub_answers(minute): # another minute, another try
     from huggingface_hub import constants
     proxies = ('http_proxy', 'https_proxy', 'all_proxy')
     if any(k.lower() in proxies for k in os.environ): return True   # a proxy answers for it
@@ -210,14 +210,10 @@ def _hub_answers(minute):
     except OSError: return False
     return True
 
-def hub_answers()->bool:
-    "Can the hub be reached? A new minute, a new try"
-    return _hub_answers(int(time.monotonic()//60))
-
 def offline()->bool:
     "Is the hub out of reach, or not to be asked (`HF_HUB_OFFLINE`)?"
     from huggingface_hub import constants
-    return constants.HF_HUB_OFFLINE or not hub_answers()
+    return constants.HF_HUB_OFFLINE or not _hub_answers(int(time.monotonic()//60))
 
 def only_local(name)->bool: # for `local_files_only`
     "Must a model be read from this machine, the hub's cache included?"
@@ -232,10 +228,10 @@ def artifact_folder(name)->str|None:
 def modality_here(name)->str|None: # 'text' or 'image'; None: its files do not show it
     "What a model on this machine reads, by the files beside it"
     if not (folder := local_folder(name)): return None
-    has = lambda *names: any((Path(folder)/n).is_file() for n in names)
-    image = has('preprocessor_config.json', 'processor_config.json')
-    text = has('tokenizer.json', 'tokenizer_config.json')
-    return None if image==text else 'image' if image else 'text'
+    files = {f.name for f in Path(folder).iterdir()}
+    image = bool(files & {'preprocessor_config.json', 'processor_config.json'})
+    text = bool(files & {'tokenizer.json', 'tokenizer_config.json'})
+    if image!=text: return 'image' if image else 'text'
 
 def data_dir()->Path|None:
     "The folder of known data sets: `$HKD_DATA`, or `../shared/data` beside the repository"
@@ -283,23 +279,23 @@ class OutputDir:
         self.partial, self.record = self.path.with_name(f'{self.path.name}.partial'), self.path/'metrics.json'
         self.state_file = self.partial/'run.json'
         self.settings = json.loads(json.dumps(settings or {}, default=str))   # as it can be read again
-        if self.partial.is_dir() and (self._key(self.record)==key or self._unnamed()):
+        if self.partial.is_dir() and (read_json(self.record).get('key')==key or self._unnamed()):
             shutil.rmtree(self.partial)   # a kill left it while it was made or removed
         for folder, file in ((self.path, self.record), (self.partial, self.state_file)):
-            if folder.is_dir() and any(folder.iterdir()) and self._key(file)!=key:
-                raise RunConflict(f"{folder} holds another model or run{self._difference(file)}",
+            earlier = read_json(file)
+            if folder.is_dir() and any(folder.iterdir()) and earlier.get('key')!=key:
+                difference = self._difference(earlier.get('settings'))
+                raise RunConflict(f"{folder} holds another model or run{difference}",
                                   fix="choose a new output folder, or remove it first")
-
-    def _key(self, file): return read_json(file).get('key')
 
     def _unnamed(self):
         "Does the partial folder hold only what a run writes, and not yet its key?"
         own = ('checkpoint-', 'run', '.run', 'start.', 'tmp')
         return not read_json(self.state_file) and all(p.name.startswith(own) for p in self.partial.iterdir())
 
-    def _difference(self, file):
-        "The first setting that differs in an earlier run"
-        there, here = read_json(file).get('settings'), self.settings
+    def _difference(self, there):
+        "The first setting that differs in an earlier run, which had these"
+        here = self.settings
         if not isinstance(there, dict): return ''
         k = next((k for k in {**there, **here} if there.get(k)!=here.get(k)), None)
         return f": {k} is {there.get(k, 'not set')} there and {here.get(k, 'not set')} here" if k else ''

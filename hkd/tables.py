@@ -47,7 +47,6 @@ def _delimited(path, is_tsv):
     if quoted: warnings.warn(f"{path}: quotation marks are read as written; {_QUOTES}")
     return pd.DataFrame([fields for _, fields in rows], columns=header, dtype=object)
 
-# %% ../nbs/00m_tables.ipynb #0fca9384
 def _json_rows(path):
     text = path.read_text(encoding='utf-8-sig').strip()
     is_list = text.startswith('[')
@@ -100,7 +99,7 @@ def _is_missing(value): return value is None or pd.api.types.is_scalar(value) an
 
 def _is_text(column):
     values = [v for v in column.head(50) if not _is_missing(v)]
-    return bool(values) and all(isinstance(v, str) for v in values) and not all(map(_is_number, values))
+    return all(isinstance(v, str) for v in values) and not all(map(_is_number, values))
 
 def _input_columns(df, label):
     "The text columns of a known pair, of a known name, or all of them"

@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['SPLITS', 'ALL_SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'METRIC_NAMES', 'BACKENDS',
            'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in', 'tables_of', 'path_exists',
-           'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice', 'check_metric',
-           'check_backend', 'check_split', 'is_between', 'check_temperature', 'full_names', 'check_numbers',
-           'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'fits', 'type_in_words', 'check_repo',
-           'check_online', 'find_record']
+           'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice', 'check_backend',
+           'is_between', 'check_temperature', 'full_names', 'check_numbers', 'training_fields', 'tracker_names',
+           'check_fields', 'check_tracker', 'fits', 'type_in_words', 'check_repo', 'check_online', 'find_record']
 
 # %% ../nbs/00j_checks.ipynb #00cj0004
 import difflib, math, os, re, types, typing
@@ -160,20 +159,12 @@ def check_choice(what:str, value, known): # the option's name, its value and the
         raise HKDError(f"unknown {what} {value!r}", fix=f"choose one of {', '.join(known)}")
     return value
 
-def check_metric(metric:str)->str: # the same
-    "Refuse an unknown metric"
-    return check_choice('metric', metric, METRIC_NAMES)
-
 def check_backend(backend:str|None, model=None, artifact:bool=True)->str:
     "Refuse an unknown backend (None: torch), and one that does not run this model"
     backend = check_choice('backend', backend or 'torch', BACKENDS)
     if artifact or backend=='torch': return backend
     raise HKDError(f"{model} is not an artifact, and {backend} runs artifacts only",
                    fix=f"a recipe's artifact stage makes one, `hkd export {model}` writes ONNX files")
-
-def check_split(split:str)->str: # the same
-    "Refuse a split that no task has"
-    return check_choice('split', split, ALL_SPLITS)
 
 def is_between(value, low=0, high=math.inf)->bool:
     "Is a value a finite number in this range?"

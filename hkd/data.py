@@ -15,7 +15,7 @@ import numpy as np, pandas as pd, torch
 from datasets import Dataset, Features, Image as ImageFeature, Value
 from fastcore.basics import listify
 from PIL import Image, ImageEnhance, ImageOps
-from .checks import (ALL_SPLITS, DEMO_TASKS, IMAGES, KNOWN, SPLITS, TABLES, brief, check_metric,
+from .checks import (ALL_SPLITS, DEMO_TASKS, IMAGES, KNOWN, METRIC_NAMES, SPLITS, TABLES, brief, check_choice,
                         check_transfer, find_task, find_transfer, listed)
 from .demo import demo_parts
 from .files import HKDError
@@ -125,7 +125,7 @@ def _check_names(where, modality, columns, labels, tuning):
 def make_task(name:str, modality:str, columns:tuple, parts:dict, labels:list=None, metric:str=None,
               tuning:float=.1, phrases=False, augment:dict=None, seed:int=0)->Task:
     "A task from its splits: rows numbered, labels read, contents kept apart"
-    metric = check_metric(metric or 'accuracy')
+    metric = check_choice('metric', metric or 'accuracy', METRIC_NAMES)
     if unknown := [s for s in parts if s not in ALL_SPLITS]:
         warnings.warn(f"{name}: left out the splits {', '.join(unknown)}; hkd knows {', '.join(SPLITS)}")
     def is_hidden(labels): return all(plain_label(value)=='-1' for value in labels)
@@ -251,7 +251,8 @@ class Collator:
     def __call__(self, rows):
         labels = [row.get('labels') for row in rows]
         rows = [{k:v for k, v in row.items() if k not in ('id','labels','length')} for row in rows]
-        if 'image' in rows[0]: batch = self.processor(images=[row['image'] for row in rows], return_tensors='pt')
+        if 'image' in rows[0]:
+            batch = self.processor(images=[row['image'] for row in rows], return_tensors='pt')
         elif 'pixel_values' in rows[0]: batch = {k: torch.stack([row[k] for row in rows]) for k in rows[0]}
         else: batch = self.processor.pad(rows, return_tensors='pt')
         last = torch.channels_last   # in this order in memory a convolution is up to three times as fast

@@ -24,9 +24,7 @@ class HKDError(ValueError):
         super().__init__(f'{problem}; {fix}' if fix else problem)
 
 class MissingError(HKDError, FileNotFoundError): "A file, folder, model or data set is missing"
-
 class RunConflict(HKDError): "A folder holds the result of another run"
-
 class DiskError(HKDError, OSError):
     "A disk is full or read-only"
     exit_code = 1

@@ -99,7 +99,7 @@ def _is_missing(value): return value is None or pd.api.types.is_scalar(value) an
 
 def _is_text(column):
     values = [v for v in column.head(50) if not _is_missing(v)]
-    return all(isinstance(v, str) for v in values) and not all(map(_is_number, values))
+    return bool(values) and all(isinstance(v, str) for v in values) and not all(map(_is_number, values))
 
 def _input_columns(df, label):
     "The text columns of a known pair, of a known name, or all of them"

@@ -162,7 +162,6 @@ def _with_errors(labels, fraction, seed):
     def other(label): return _pick(rng, [c for c in classes if c!=label])
     return [other(label) if rng.rand()<fraction else label for label in labels]
 
-# %% ../nbs/00b_demo.ipynb #f281ebb5
 def demo_parts(modality:str, seed:int=0)->dict: # of the arguments of `make_task`
     "The splits of a demo task; some labels of train are wrong"
     if modality not in DEMO_SIZES:

@@ -202,15 +202,6 @@ def check_texts(df, columns, where)->dict: # column -> texts
         raise HKDError(row, f"{name} is empty", "fill it in or remove the row")
     return texts
 
-# %% ../nbs/00m_tables.ipynb #2c298507
-def _table_parts(tables, columns, label):
-    "Columns and splits of tables: split -> (where it is from, DataFrame)"
-    parts = {}
-    for s, (where, df) in tables.items():
-        columns, label = find_columns(df, where, columns, label)
-        parts[s] = check_texts(df, columns, where), df[label].tolist(), str(where)
-    return dict(modality='text', columns=columns, parts=parts)
-
 # %% ../nbs/00m_tables.ipynb #83d33c77
 def _not_read(folder, splits):
     "Files and folders of an image folder that belong to no class"
@@ -249,25 +240,28 @@ def _label_column(features, name):
         raise HKDError(name, f"{listed(classes)} all hold classes", "choose one with label= (--label)")
     return classes[0] if classes else None
 
-def _label_names(ds, label):
-    "Labels of a `Dataset`, as names where it has them; -1 (hidden) as it is"
-    names, values = getattr(ds.features[label], 'names', None), ds[label][:]
+def _labels(data, label):
+    "Labels as written; of a `Dataset` as names where it has them, -1 (hidden) as it is"
+    if isinstance(data, pd.DataFrame): return data[label].tolist()
+    names, values = getattr(data.features[label], 'names', None), data[label][:]
     return [v if v is None or v<0 else names[v] for v in values] if names else values
 
-def _dataset_parts(splits, name, columns, label):
-    "Columns, splits and label names of Datasets by split"
-    features = next(iter(splits.values())).features
+def _table_parts(splits, name, columns, label):
+    "Columns, splits and label names of tables: split -> (where it is from, DataFrame or Dataset)"
+    first = next(iter(splits.values()))[1]
+    features = {} if isinstance(first, pd.DataFrame) else first.features
     image = next((c for c, feature in features.items() if isinstance(feature, ImageFeature)), None)
     label, parts = label or _label_column(features, name), {}
-    for s, ds in splits.items():
-        where, df = f'{name} [{s}]', (ds.select([]) if image else ds).to_pandas()
+    for s, (where, data) in splits.items():
+        df = data
+        if not isinstance(df, pd.DataFrame): df = (data.select([]) if image else data).to_pandas()
         columns, label = find_columns(df, where, image or columns, label)
         if image:
-            with quiet_datasets(): files = ds.cast_column(image, ImageFeature(decode=False))
+            with quiet_datasets(): files = data.cast_column(image, ImageFeature(decode=False))
             inputs = dict(image=files[image][:])
         else: inputs = check_texts(df, columns, where)
-        parts[split_name(s)] = inputs, _label_names(ds, label), where
-    labels = getattr(features[label], 'names', None)
+        parts[s] = inputs, _labels(data, label), str(where)
+    labels = getattr(features.get(label), 'names', None)
     return dict(modality='image' if image else 'text', columns=tuple(inputs), parts=parts, labels=labels)
 
 # %% ../nbs/00m_tables.ipynb #9a860434
@@ -288,8 +282,8 @@ def read_source(source, name:str, columns=None, label=None)->dict: # arguments o
         with reading():
             files = tables_of(source)
             if not files: return _image_parts(source)
-            return _table_parts({s: (f, read_table(f)) for s, f in files.items()}, columns, label)
-    splits = _from_hub(source) if isinstance(source, str) else source
-    if not any(isinstance(df, pd.DataFrame) for df in splits.values()):
-        return _dataset_parts(splits, name, columns, label)
-    return _table_parts({split_name(s): (f'{name} [{s}]', df) for s, df in splits.items()}, columns, label)
+            splits = {s: (f, read_table(f)) for s, f in files.items()}
+    else:
+        found = _from_hub(source) if isinstance(source, str) else source
+        splits = {split_name(s): (f'{name} [{s}]', data) for s, data in found.items()}
+    return _table_parts(splits, name, columns, label)

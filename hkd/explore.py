@@ -37,13 +37,8 @@ def live(
 def _is_live(): return 'ipykernel' in sys.modules and not os.environ.get('HKD_STATIC')
 
 # %% ../nbs/09b_explore.ipynb #5762607d
-def plot_rows(
-    record,            # from `load_results`
-    names=None,        # rows to show; None: all that PyTorch ran
-    split=None,        # None: the record's first
-    x='bytes_on_disk', # or 'parameters', 'latency_ms_p50'
-):                     # the matplotlib figure
-    "Accuracy against size or time, of chosen rows"
+def plot_rows(record, names=None, split:str=None, x='bytes_on_disk'): # or 'parameters', 'latency_ms_p50'
+    "Accuracy against size or time, of the named rows of a split; without names, of all that PyTorch ran"
     split = split or record.rows[0].split
     def chosen(row): return row.name in names if names else row.backend in (None, 'torch')
     rows = [row for row in record if row.split == split and chosen(row)]

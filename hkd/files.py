@@ -267,12 +267,8 @@ def check_output(dir:str|Path)->Path:
 # %% ../nbs/00c_files.ipynb #00cf1021
 class OutputDir:
     "The folder of one result: new, partial (interrupted, to be resumed) or done"
-    def __init__(self,
-        path:str|Path,      # where the result goes; while it is made, `NAME.partial` beside it
-        key:str,            # checksum of everything that the result depends on
-        settings:dict=None, # shown if those of an earlier run differ
-        resumable=lambda partial: any(partial.glob('checkpoint-*')), # is there anything to resume from?
-    ):
+    def __init__(self, path:str|Path, key:str, settings:dict=None,
+                 resumable=lambda partial: any(partial.glob('checkpoint-*'))):
         self.path, self.key, self.resumable, self.seconds = check_output(path), key, resumable, 0.
         self.partial, self.record = self.path.with_name(f'{self.path.name}.partial'), self.path/'metrics.json'
         self.state_file = self.partial/'run.json'

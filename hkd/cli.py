@@ -253,7 +253,7 @@ def evaluate_command(
     as_json:Json=False,
 ):
     "Measure a model or an artifact on one split of a task, with a 95 % interval."
-    if split: checks.check_split(split)
+    if split: checks.check_choice('split', split, checks.ALL_SPLITS)
     data.check(task)
     check_backends(model, [backend])
     from hkd.measure import load

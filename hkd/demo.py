@@ -29,7 +29,6 @@ _opposite = dict(negative='positive', positive='negative')
 
 def _pick(rng, items): return items[rng.randint(len(items))]
 
-# %% ../nbs/00b_demo.ipynb #813c3939
 def _clause(rng, polarity, p_not=.4, p_doubt=.12):
     'A clause of the given polarity, such as "the plot is anything but dull"'
     negated, doubted = rng.rand()<p_not, rng.rand()<p_doubt
@@ -48,11 +47,8 @@ def _sentence(rng, label, p_plain=.3):
     return [(before, None), (first, polarity[0]), (between, None), (second, polarity[1])]
 
 # %% ../nbs/00b_demo.ipynb #faf20e60
-def demo_sentences(
-    n:int,       # how many
-    seed:int=0,  # another seed, other sentences
-)->list:         # pairs (sentence, 'negative' or 'positive'); labels alternate, no sentence comes twice
-    "Film reviews from a small grammar with negation and contrast"
+def demo_sentences(n:int, seed:int=0)->list: # pairs (sentence, 'negative' or 'positive'); labels alternate
+    "Film reviews from a small grammar with negation and contrast; no sentence comes twice"
     rng, labels = np.random.RandomState(seed), {}
     while len(labels)<n:
         label = ('negative', 'positive')[len(labels)%2]
@@ -104,12 +100,8 @@ def _blobs(rng, inside, count, radius, angular=False):
     return mask & inside
 
 # %% ../nbs/00b_demo.ipynb #f751fdb1
-def draw_leaf(
-    rng,           # a `RandomState`
-    label:str,     # 'healthy', 'rust' or 'spot'
-    size:int=32,   # pixels a side
-)->Image.Image:    # RGB, 16 levels a channel
-    "One leaf, drawn at twice its size and averaged down"
+def draw_leaf(rng, label:str, size:int=32)->Image.Image: # RGB, 16 levels a channel
+    "A 'healthy', 'rust' or 'spot' leaf by a `RandomState`, drawn at twice its size and averaged down"
     def color(*ranges): return np.array([rng.uniform(*r) for r in ranges])
     u, v, leaf, veins = _leaf_shape(rng, 2*size)
     green, rust = color((60,100), (120,165), (40,70)), color((170,215), (85,120), (20,50))
@@ -127,11 +119,8 @@ def draw_leaf(
     return Image.fromarray((np.clip(img, 0, 255)//16*16+8).astype(np.uint8))
 
 # %% ../nbs/00b_demo.ipynb #65bd2f43
-def demo_leaves(
-    n:int,       # how many
-    seed:int=0,  # another seed, other leaves
-)->list:         # pairs (RGB picture 32x32, 'healthy', 'rust' or 'spot'); labels take turns
-    "Drawn leaves in three conditions"
+def demo_leaves(n:int, seed:int=0)->list: # pairs (RGB picture 32x32, label)
+    "Drawn leaves, in turn 'healthy', 'rust' and 'spot'"
     names = ['healthy', 'rust', 'spot']
     return [(draw_leaf(np.random.RandomState([seed, i]), names[i%3]), names[i%3]) for i in range(n)]
 
@@ -153,12 +142,8 @@ DEMO_TRAINING = dict(   # modality -> role -> training arguments
     text=dict(teacher=dict(num_train_epochs=10, **_TEXT), student=dict(num_train_epochs=12, **_TEXT)),
     image=dict(teacher=dict(num_train_epochs=16, **_IMAGE), student=dict(num_train_epochs=12, **_IMAGE)))
 
-def demo_config(
-    modality:str,          # 'text' or 'image'
-    role:str='teacher',    # or 'student'
-    vocab_size:int=None,   # entries of the tokenizer; None: the demo's
-):                         # a `BertConfig` or a `ViTConfig` without label names
-    "The configuration of a demo model, trained from random weights in seconds"
+def demo_config(modality:str, role:str='teacher', vocab_size:int=None):
+    "The `BertConfig` or `ViTConfig` of a demo 'teacher' or 'student', trained from random weights in seconds"
     layers, hidden = _SHAPES[modality][role]
     shape = dict(num_hidden_layers=layers, hidden_size=hidden, intermediate_size=2*hidden,
                  num_attention_heads=hidden//16, hidden_dropout_prob=0., attention_probs_dropout_prob=0.,
@@ -177,11 +162,7 @@ def _with_errors(labels, fraction, seed):
     def other(label): return _pick(rng, [c for c in classes if c!=label])
     return [other(label) if rng.rand()<fraction else label for label in labels]
 
-# %% ../nbs/00b_demo.ipynb #f281ebb5
-def demo_parts(
-    modality:str, # 'text': reviews from a small grammar; 'image': drawn leaves
-    seed:int=0,   # another seed, other examples
-)->dict:          # split -> (inputs by column, labels, name for messages), as `make_task` takes them
+def demo_parts(modality:str, seed:int=0)->dict: # of the arguments of `make_task`
     "The splits of a demo task; some labels of train are wrong"
     if modality not in DEMO_SIZES:
         raise HKDError(f"demo task {modality!r}", "unknown", "use 'text' or 'image'")

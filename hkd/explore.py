@@ -7,7 +7,7 @@ __all__ = ['live', 'plot_rows', 'differing']
 
 # %% ../nbs/09b_explore.ipynb #c614c716
 import os, sys
-from inspect import signature
+from inspect import Signature, signature
 from pathlib import Path
 
 import numpy as np
@@ -29,28 +29,16 @@ def live(
         return result
     if not _is_live(): return closed()
     from ipywidgets import interactive
-    defaults = {name: p.default for name, p in signature(f).parameters.items()}
-    widgets = {name: _control(values, defaults[name]) for name, values in controls.items()}
-    return interactive(closed, **widgets)
+    closed.__signature__ = Signature([signature(f).parameters[name] for name in controls])
+    shown = interactive(closed, **controls)
+    for widget in shown.children: widget.continuous_update = False   # a drawing takes longer than a step
+    return shown
 
 def _is_live(): return 'ipykernel' in sys.modules and not os.environ.get('HKD_STATIC')
 
-def _control(values, value):
-    "The widget for some values, set to the function's default"
-    from ipywidgets import Dropdown, FloatSlider, IntSlider, Widget
-    if isinstance(values, Widget): return values
-    if not isinstance(values, tuple): return Dropdown(options=values, value=value)
-    slider = IntSlider if all(isinstance(x, int) for x in values) else FloatSlider
-    return slider(value=value, min=values[0], max=values[1], step=values[2], continuous_update=False)
-
 # %% ../nbs/09b_explore.ipynb #5762607d
-def plot_rows(
-    record,            # from `load_results`
-    names=None,        # rows to show; None: all that PyTorch ran
-    split=None,        # None: the record's first
-    x='bytes_on_disk', # or 'parameters', 'latency_ms_p50'
-):                     # the matplotlib figure
-    "Accuracy against size or time, of chosen rows"
+def plot_rows(record, names=None, split:str=None, x='bytes_on_disk'): # or 'parameters', 'latency_ms_p50'
+    "Accuracy against size or time, of the named rows of a split; without names, of all that PyTorch ran"
     split = split or record.rows[0].split
     def chosen(row): return row.name in names if names else row.backend in (None, 'torch')
     rows = [row for row in record if row.split == split and chosen(row)]
@@ -62,13 +50,7 @@ def plot_rows(
 def _names(record): return ', '.join(dict.fromkeys(r.name for r in record))
 
 # %% ../nbs/09b_explore.ipynb #61fbc8f7
-def differing(
-    folder,       # of a run
-    a:str,        # a row's name
-    b:str,        # another's
-    split=None,   # None: the record's first
-    most:int=10,  # examples to show
-)->Table:         # an example a line
+def differing(folder, a:str, b:str, split:str=None, most:int=10)->Table: # an example a line
     "Examples for which two models of a run predict different classes; first those where `a` is right"
     from hkd.data import load_task
     from hkd.teachers import teacher_logits

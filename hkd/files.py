@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['HKDError', 'MissingError', 'RunConflict', 'DiskError', 'located', 'writing', 'reading', 'atomic_write', 'atomic_dir',
-           'file_sha256', 'text_sha256', 'read_json', 'run_lock', 'models_dir', 'models_hint', 'check_checkpoint',
-           'local_model', 'local_folder', 'is_hub_name', 'find_model', 'hub_answers', 'offline', 'only_local',
-           'artifact_folder', 'modality_here', 'data_dir', 'check_folder_name', 'check_output', 'has_checkpoint',
-           'OutputDir']
+           'file_sha256', 'text_sha256', 'read_json', 'run_lock', 'models_dir', 'models_hint', 'local_folder',
+           'is_hub_name', 'find_model', 'offline', 'only_local', 'artifact_folder', 'modality_here', 'data_dir',
+           'check_folder_name', 'check_output', 'OutputDir']
 
 # %% ../nbs/00c_files.ipynb #00cf0004
 import errno, hashlib, json, os, re, shutil, socket, threading, time
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -19,32 +19,21 @@ from urllib.parse import urlparse
 class HKDError(ValueError):
     "A problem that the user can solve: `what: why; fix`"
     exit_code = 2   # of the command: bad input
-    def __init__(self,
-        what:str,    # the argument, file or model, with its value
-        why:str='',  # what is wrong with it
-        fix:str='',  # what to do
-    ):
+    def __init__(self, what:str, why:str='', fix:str=''):
         problem = f'{what}: {why}' if why else what
         super().__init__(f'{problem}; {fix}' if fix else problem)
 
 class MissingError(HKDError, FileNotFoundError): "A file, folder, model or data set is missing"
-
 class RunConflict(HKDError): "A folder holds the result of another run"
-
 class DiskError(HKDError, OSError):
     "A disk is full or read-only"
     exit_code = 1
 
 # %% ../nbs/00c_files.ipynb #9467eb0a
-def located(
-    error:ValueError, # from a step of something longer
-    where:str,        # the step, such as "stage 'kd'"
-)->HKDError:          # of the same class
-    "The error, with the step it comes from"
+def located(error:ValueError, where:str)->HKDError: # of the same class
+    "The error, with the step it comes from, such as \"stage 'kd'\""
     kind = type(error) if isinstance(error, HKDError) else HKDError
-    new = kind(f'{where}: {error}')
-    new.errno = getattr(error, 'errno', None)
-    return new
+    return kind(f'{where}: {error}')
 
 # %% ../nbs/00c_files.ipynb #78f50bb7
 _FULL, _CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -56,10 +45,8 @@ def _system_error(error):
     return errno.ENOSPC if 'inline_container' in str(error) else None   # all that torch.save reports
 
 @contextmanager
-def writing(
-    where, # the file or folder being written
-):
-    "Report a full or read-only disk as a `DiskError`"
+def writing(where:str|Path):
+    "Report a full or read-only disk as a `DiskError`; `where` is the file or folder being written"
     try: yield
     except Exception as e:
         n = _system_error(e)
@@ -77,11 +64,8 @@ def reading():
         raise HKDError(e.filename, "no read permission", "change its permissions, or use a copy") from None
 
 # %% ../nbs/00c_files.ipynb #00cf1002
-def atomic_write(
-    path:str|Path, # a file; its folder is made if need be
-    data,          # text, bytes, or a function that writes to the path it is given
-)->Path:           # the same path
-    "Write a complete file, or leave what was there"
+def atomic_write(path:str|Path, data)->Path: # the same path; its folder is made if need be
+    "Write a complete file from text, bytes or a function that writes to a path, or leave what was there"
     path = Path(path)
     part = path.with_name(f'.{path.name}.{os.getpid()}-{threading.get_native_id()}.part')
     try:
@@ -96,10 +80,8 @@ def atomic_write(
 
 # %% ../nbs/00c_files.ipynb #00cf1003
 @contextmanager
-def atomic_dir(
-    path:str|Path, # a folder; one that exists is replaced
-):
-    "Yield an empty folder; when the block ends without an error, it becomes `path`"
+def atomic_dir(path:str|Path):
+    "Yield an empty folder, which replaces `path` when the block ends without an error"
     path = Path(path)
     new, old = path.with_name(f'.{path.name}.new'), path.with_name(f'.{path.name}.old')
     shutil.rmtree(new, ignore_errors=True)
@@ -131,27 +113,21 @@ def read_json(file)->dict: # {} if it is missing or damaged
 
 # %% ../nbs/00c_files.ipynb #00cf1011
 @contextmanager
-def run_lock(
-    folder:str|Path, # of a run; made if need be
-):
-    "Lock a run's folder; a second process gets an error that names the first"
+def run_lock(folder:str|Path):
+    "Lock a run's folder, made if need be; a second process gets an error that names the first"
     from filelock import FileLock, Timeout
-    folder = Path(folder)
-    file = folder/'.lock'
-    lock = FileLock(file, blocking=False)
+    file = Path(folder)/'.lock'
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        try: lock.acquire()
-        except Timeout: raise HKDError(f"{folder}", f"is in use by {_holder(file)}",
-                                       "wait for it, or choose another name for this run") from None
-    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try: lock = FileLock(file, blocking=False).acquire()
+        except Timeout:
+            holder = ''
+            with suppress(OSError): holder = file.read_text()   # Windows: no one may read it
+            raise HKDError(f"{folder}", f"is in use by {holder or 'another process'}",
+                           "wait for it, or choose another name for this run") from None
+    with lock:
         with writing(folder): file.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
-    finally: lock.release()
-
-def _holder(file):
-    with suppress(OSError): return file.read_text() or 'another process'   # Windows: no one may read it
-    return 'another process'
 
 # %% ../nbs/00c_files.ipynb #d2d99e9e
 def models_dir()->Path|None:
@@ -171,15 +147,15 @@ def models_hint()->str: # the end of an error
     return "; give the path of a folder, or set HKD_MODELS to the folder of your models"
 
 # %% ../nbs/00c_files.ipynb #fa6f7c1f
-def check_checkpoint(folder:Path)->Path: # the same
+def _check_checkpoint(folder):
     "Refuse early what `from_pretrained` would refuse late and at length"
-    has = lambda pattern: any(folder.glob(pattern))
+    def has(pattern): return any(folder.glob(pattern))
     if not has('config.json'):
         lora = has('adapter_config.json')
         why = "so it is a LoRA adapter" if lora else "so it is no model folder"
         fix = "load its base model and merge it first" if lora else "give the folder of a checkpoint"
         raise HKDError(f"{folder} holds no config.json, {why}", fix=fix)
-    if has('model*.safetensors'): return folder
+    if has('model*.safetensors'): return
     if has('manifest.json'):
         raise HKDError(f"{folder} is an artifact, which can't be trained", fix="read it with "
                        "hkd.artifact.load_compressed; to train, take the model it was made from")
@@ -189,22 +165,6 @@ def check_checkpoint(folder:Path)->Path: # the same
     raise HKDError(str(folder), "holds a config.json but no weights", "add model.safetensors")
 
 # %% ../nbs/00c_files.ipynb #ca9a1e97
-def local_model(
-    name:str|Path, # a folder, the name of a folder in `models_dir()`, or a hub name
-)->str|None:       # a checked local folder; None: it can only be a hub name
-    "Where a model is on this machine"
-    name = os.fspath(name)
-    if not name.strip():
-        raise HKDError("No model given", fix="name a folder or a hub model such as bert-base-uncased")
-    here = Path(name).expanduser()
-    if here.is_file():
-        raise HKDError(name, "is a file", "give the folder that holds config.json and model.safetensors")
-    if folder := local_folder(name): return str(check_checkpoint(Path(folder)))
-    if (old := here.with_name(f'.{here.name}.old')).is_dir():
-        raise MissingError(name, f"was being replaced when a run was stopped; its former state is {old}",
-                           "rename it back")
-    if not is_hub_name(name): raise MissingError(f"No model folder {name}{models_hint()}")
-
 def local_folder(name)->str|None:
     "The folder of a model or artifact on this machine, by path or by its name in `models_dir()`, unchecked"
     if not os.fspath(name).strip(): return None
@@ -220,35 +180,38 @@ def is_hub_name(name:str)->bool:
     return True
 
 # %% ../nbs/00c_files.ipynb #127625b6
-def find_model(
-    name:str|Path, # a folder, the name of a folder in `models_dir()`, or a hub name
-)->str:            # a checked local folder, or a hub name
+def find_model(name:str|Path)->str: # a checked local folder, or a hub name
     "Where a model is: a local folder has priority over the hub"
-    return local_model(name) or os.fspath(name)
+    name = os.fspath(name)
+    if not name.strip():
+        raise HKDError("No model given", fix="name a folder or a hub model such as bert-base-uncased")
+    here = Path(name).expanduser()
+    if here.is_file():
+        raise HKDError(name, "is a file", "give the folder that holds config.json and model.safetensors")
+    if folder := local_folder(name):
+        _check_checkpoint(Path(folder))
+        return folder
+    if (old := here.with_name(f'.{here.name}.old')).is_dir():
+        raise MissingError(name, f"was being replaced when a run was stopped; its former state is {old}",
+                           "rename it back")
+    if not is_hub_name(name): raise MissingError(f"No model folder {name}{models_hint()}")
+    return name
 
 # %% ../nbs/00c_files.ipynb #03b95a76
-_answers = {}   # endpoint -> (time of the question, answer)
-
-def hub_answers(seconds:float=60)->bool: # how long an answer is remembered
-    "Can the hub be reached?"
+@lru_cache(maxsize=1)
+def _hub_answers(minute): # another minute, another try
     from huggingface_hub import constants
-    asked, answer = _answers.get(constants.ENDPOINT, (0, None))
-    if answer is None or time.monotonic()-asked > seconds:
-        answer = _connects(urlparse(constants.ENDPOINT))
-        _answers[constants.ENDPOINT] = time.monotonic(), answer
-    return answer
-
-def _connects(url, timeout=3):
     proxies = ('http_proxy', 'https_proxy', 'all_proxy')
     if any(k.lower() in proxies for k in os.environ): return True   # a proxy answers for it
-    try: socket.create_connection((url.hostname, url.port or 443), timeout=timeout).close()
+    url = urlparse(constants.ENDPOINT)
+    try: socket.create_connection((url.hostname, url.port or 443), timeout=3).close()
     except OSError: return False
     return True
 
 def offline()->bool:
     "Is the hub out of reach, or not to be asked (`HF_HUB_OFFLINE`)?"
     from huggingface_hub import constants
-    return constants.HF_HUB_OFFLINE or not hub_answers()
+    return constants.HF_HUB_OFFLINE or not _hub_answers(int(time.monotonic()//60))
 
 def only_local(name)->bool: # for `local_files_only`
     "Must a model be read from this machine, the hub's cache included?"
@@ -263,10 +226,10 @@ def artifact_folder(name)->str|None:
 def modality_here(name)->str|None: # 'text' or 'image'; None: its files do not show it
     "What a model on this machine reads, by the files beside it"
     if not (folder := local_folder(name)): return None
-    has = lambda *names: any((Path(folder)/n).is_file() for n in names)
-    image = has('preprocessor_config.json', 'processor_config.json')
-    text = has('tokenizer.json', 'tokenizer_config.json')
-    return None if image==text else 'image' if image else 'text'
+    files = {f.name for f in Path(folder).iterdir()}
+    image = bool(files & {'preprocessor_config.json', 'processor_config.json'})
+    text = bool(files & {'tokenizer.json', 'tokenizer_config.json'})
+    if image!=text: return 'image' if image else 'text'
 
 def data_dir()->Path|None:
     "The folder of known data sets: `$HKD_DATA`, or `../shared/data` beside the repository"
@@ -280,27 +243,21 @@ _checkpoint_files = re.compile(
     r'special_tokens_map|added_tokens|vocab|metrics|trainer_state)\.json|(vocab|merges)\.txt|'
     r'(spiece|sentencepiece\.bpe|tokenizer)\.model|.*\.safetensors|.*\.safetensors\.index\.json')
 
-def _only_logs(folder): # nothing but TensorBoard's files
-    return all(p.is_dir() or '.tfevents.' in p.name for p in folder.rglob('*'))
-
-def check_folder_name(
-    dir:str|Path,      # where something is to be written
-    purpose='save to', # the end of the error's advice
-)->Path:               # the same, as a path
-    "Refuse a folder's name that is a file, or is below one"
+def check_folder_name(dir:str|Path, purpose='save to')->Path:
+    "Refuse a folder's name that is a file, or is below one; gives its path"
     folder = Path(dir).expanduser()
     file = next((p for p in (folder, *folder.parents) if p.is_file()), None)
     if file: raise HKDError(f"{file} is a file", fix=f"choose a folder to {purpose}")
     return folder
 
-def check_output(
-    dir:str|Path, # where a model is to be saved
-)->Path:          # the same, as a path
-    "Refuse a target that holds anything but a checkpoint"
+def check_output(dir:str|Path)->Path:
+    "Refuse a target that holds anything but a checkpoint; gives its path"
     folder = check_folder_name(dir)
     there = sorted(folder.iterdir()) if folder.exists() else []
-    belongs = lambda p: _checkpoint_files.fullmatch(p.name) or p.name=='runs' and p.is_dir() and _only_logs(p)
-    strangers = [p for p in there if not belongs(p)]
+    def is_own(p):
+        if p.name!='runs' or p.is_file(): return _checkpoint_files.fullmatch(p.name)
+        return all(f.is_dir() or '.tfevents.' in f.name for f in p.rglob('*'))   # TensorBoard's
+    strangers = [p for p in there if not is_own(p)]
     if not (folder/'config.json').exists(): strangers = strangers or there
     if not strangers: return folder
     name = strangers[0].name + ('/' if strangers[0].is_dir() else '')
@@ -308,40 +265,31 @@ def check_output(
                    fix="choose a new folder")
 
 # %% ../nbs/00c_files.ipynb #00cf1021
-def has_checkpoint(folder:Path)->bool:
-    "Is there a checkpoint to resume from?"
-    return any(folder.glob('checkpoint-*'))
-
 class OutputDir:
     "The folder of one result: new, partial (interrupted, to be resumed) or done"
-    def __init__(self,
-        path:str|Path,             # where the result goes; while it is made, `NAME.partial` beside it
-        key:str,                   # checksum of everything that the result depends on
-        settings:dict=None,        # shown if those of an earlier run differ
-        record='metrics.json',     # the file of a finished result that holds the key
-        resumable=has_checkpoint,  # of the partial folder: is there anything to resume from?
-    ):
+    def __init__(self, path:str|Path, key:str, settings:dict=None,
+                 resumable=lambda partial: any(partial.glob('checkpoint-*'))):
         self.path, self.key, self.resumable, self.seconds = check_output(path), key, resumable, 0.
-        self.partial, self.record = self.path.with_name(f'{self.path.name}.partial'), self.path/record
+        self.partial, self.record = self.path.with_name(f'{self.path.name}.partial'), self.path/'metrics.json'
         self.state_file = self.partial/'run.json'
         self.settings = json.loads(json.dumps(settings or {}, default=str))   # as it can be read again
-        if self.partial.is_dir() and (self._key(self.record)==key or self._unnamed()):
+        if self.partial.is_dir() and (read_json(self.record).get('key')==key or self._unnamed()):
             shutil.rmtree(self.partial)   # a kill left it while it was made or removed
         for folder, file in ((self.path, self.record), (self.partial, self.state_file)):
-            if folder.is_dir() and any(folder.iterdir()) and self._key(file)!=key:
-                raise RunConflict(f"{folder} holds another model or run{self._difference(file)}",
+            earlier = read_json(file)
+            if folder.is_dir() and any(folder.iterdir()) and earlier.get('key')!=key:
+                difference = self._difference(earlier.get('settings'))
+                raise RunConflict(f"{folder} holds another model or run{difference}",
                                   fix="choose a new output folder, or remove it first")
-
-    def _key(self, file): return read_json(file).get('key')
 
     def _unnamed(self):
         "Does the partial folder hold only what a run writes, and not yet its key?"
         own = ('checkpoint-', 'run', '.run', 'start.', 'tmp')
         return not read_json(self.state_file) and all(p.name.startswith(own) for p in self.partial.iterdir())
 
-    def _difference(self, file):
-        "The first setting that differs in an earlier run"
-        there, here = read_json(file).get('settings'), self.settings
+    def _difference(self, there):
+        "The first setting that differs in an earlier run, which had these"
+        here = self.settings
         if not isinstance(there, dict): return ''
         k = next((k for k in {**there, **here} if there.get(k)!=here.get(k)), None)
         return f": {k} is {there.get(k, 'not set')} there and {here.get(k, 'not set')} here" if k else ''
@@ -352,12 +300,9 @@ class OutputDir:
         if self.record.exists(): return 'done'
         return 'partial' if self.partial.is_dir() else 'new'
 
-    def finish(self, **about):
-        "Mark the result in the folder as done"
-        return self._write(self.record, **about)
-
-    def _write(self, file, **about):
-        return atomic_write(file, json.dumps(dict(key=self.key, settings=self.settings, **about), indent=1))
+    def _save_state(self, seconds):
+        state = dict(key=self.key, settings=self.settings, seconds=seconds)
+        atomic_write(self.state_file, json.dumps(state, indent=1))
 
     @contextmanager
     def work(self):
@@ -366,12 +311,11 @@ class OutputDir:
         with writing(self.path):
             self.seconds = read_json(self.state_file).get('seconds', 0.)
             try:
-                self._write(self.state_file, seconds=self.seconds)
+                self._save_state(self.seconds)
                 yield self.partial
             except BaseException:   # with nothing to resume from, nothing stays
                 if self.partial.is_dir() and not self.resumable(self.partial): shutil.rmtree(self.partial)
                 else:
-                    spent = self.seconds + time.monotonic() - start
-                    with suppress(OSError): self._write(self.state_file, seconds=spent)
+                    with suppress(OSError): self._save_state(self.seconds+time.monotonic()-start)
                 raise
         shutil.rmtree(self.partial)

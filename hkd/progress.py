@@ -41,49 +41,38 @@ class Activity:
 
     def line(self, now):
         "What is done, how much of it, the note and the time left"
-        parts = [self.head(), self.note]
+        parts, took = [self.head(), self.note], now-self.start
         if self.total and self.done>self.first:
-            left = (now-self.start)/(self.done-self.first)*(self.total-self.done)
-            parts.append(f'about {duration(left)} left')
-        elif now>self.start: parts.append(f'{duration(now-self.start)} so far')
+            parts.append(f'about {duration(took/(self.done-self.first)*(self.total-self.done))} left')
+        elif took>0: parts.append(f'{duration(took)} so far')
         return ', '.join(filter(None, parts))
 
 # %% ../nbs/00g_progress.ipynb #96023a8d
 class Heartbeat:
-    "Writes what is being done, one line in every so many seconds"
-    def __init__(self,
-        every=15.,            # seconds between two lines; 0: no lines
-        clock=time.monotonic, # returns seconds
-        write=None,           # takes a line; None: to standard error
-        thread=True,          # write while nothing calls `beat`, too?
-    ):
-        self.every, self.clock, self.write, self.thread = every, clock, write, thread
-        self.activities, self.last, self.stop = [], None, None
+    "Writes what is being done, one line in every so many seconds (0: no lines)"
+    def __init__(self, every=15., clock=time.monotonic):
+        self.every, self.clock, self.activities, self.last, self.stop = every, clock, [], None, None
+
+    def write(self, line): print(line, file=sys.stderr, flush=True)
 
     def shown(self):
         "Does this process write lines?"
         return self.every>0 and not shows_bars() and os.environ.get('RANK', '0')=='0'
 
     @contextmanager
-    def doing(self,
-        what:str,    # in words
-        total:int=0, # number of parts; 0: unknown
-    ): # the `Activity`
-        "A context in which something takes long"
-        now = self.clock()
-        if outermost := not self.activities: self.last = now
-        activity = Activity(what, total, start=now)
+    def doing(self, what:str, total:int=0): # in words; number of parts, 0: unknown
+        "A context in which something takes long, the `Activity` that it yields"
+        activity, outermost = Activity(what, total, start=self.clock()), not self.activities
+        if outermost: self.last, self.stop = activity.start, threading.Event()
         self.activities.append(activity)
-        if outermost: self._watch()
+        if outermost and self.shown():
+            threading.Thread(target=self._beats, args=(self.stop,), daemon=True).start()
         try: yield activity
         finally:
             self.activities.remove(activity)
-            if outermost and self.stop: self.stop.set()
+            if outermost: self.stop.set()
 
-    def counted(self,
-        items,    # a list, or anything with a length
-        what:str, # what is done with each, in words
-    ): # its items
+    def counted(self, items, what:str): # with a length; what is done with each, in words
         "The items, counted one by one"
         with self.doing(what, len(items)) as activity:
             for item in items:
@@ -93,18 +82,11 @@ class Heartbeat:
 
     def beat(self):
         "Write a line if the last one is old enough"
-        now = self.clock()
-        if not self.activities or self.last is None or now-self.last<self.every or not self.shown(): return
+        now, activities = self.clock(), list(self.activities)
+        if not activities or now-self.last<self.every or not self.shown(): return
         self.last = now
-        *outer, inner = list(self.activities)
-        line = ' | '.join([*(activity.head() for activity in outer), inner.line(now)])
-        if self.write: self.write(line)
-        else: print(line, file=sys.stderr, flush=True)
-
-    def _watch(self):
-        if not self.thread or not self.shown(): return
-        self.stop = threading.Event()
-        threading.Thread(target=self._beats, args=(self.stop,), daemon=True).start()
+        *outer, inner = activities
+        self.write(' | '.join([*(activity.head() for activity in outer), inner.line(now)]))
 
     def _beats(self, stop):
         while not stop.wait(max(.05, self.every-(self.clock()-self.last))): self.beat()
@@ -117,9 +99,7 @@ heartbeat = Heartbeat(_seconds())
 
 # %% ../nbs/00g_progress.ipynb #ec92c6e4
 @contextmanager
-def quiet_datasets(
-    quiet=True, # else nothing changes
-):
+def quiet_datasets(quiet=True): # else nothing changes
     "A context without the progress bars of `datasets`; what was set before holds again afterwards"
     import datasets
     quiet = quiet and not datasets.are_progress_bars_disabled()
@@ -129,10 +109,7 @@ def quiet_datasets(
         if quiet: datasets.enable_progress_bars()
 
 # %% ../nbs/00g_progress.ipynb #0fbar001
-def progress_bar(
-    items,    # a list, or anything with a length
-    what:str, # what is done with each, in words
-):            # its items
+def progress_bar(items, what:str): # with a length; what is done with each, in words
     "Go through items with a bar, or with lines where no bar is shown"
     if not shows_bars(): return heartbeat.counted(items, f'{what}:')
     from tqdm import tqdm

@@ -89,7 +89,7 @@ class DataOptions:
 
     def check(self, task):
         "Refuse a task that can't be read"
-        if self.metric: checks.check_metric(self.metric)
+        if self.metric: checks.check_choice('metric', self.metric, checks.METRIC_NAMES)
         return checks.check_task(task)
 
     def for_task(self): # arguments of `load_task`

@@ -132,8 +132,7 @@ def _compare_layers(self:KDTrainer, model, teacher):
     pairs = layer_map(len(widths_s), len(widths_t), kind.layers if kd.layers is None else kd.layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(self.args.seed)
-        widths = [widths_t[j] for _,j in pairs]
-        self.projectors = make_projectors(kd.intermediate, widths_s[0], widths, len(pairs))
+        self.projectors = make_projectors(kd.intermediate, widths_s[0], [widths_t[j] for _,j in pairs])
     if self.projectors is not None: self.projectors.to(device_of(model))
 
 def _layer_widths(model):

@@ -189,7 +189,7 @@ def make_projectors(intermediate:str, d_s:int, d_t:list)->nn.ModuleList|None:
 
 def feature_loss(intermediate:str, feats_s:Features, feats_t:Features, layers:str|list=None,
                  mask:Tensor=None, projectors:nn.ModuleList=None)->Tensor:
-    "The mean of a loss of FEATURE_LOSSES over pairs of layers; the arguments are those of `distillation_loss`"
+    "The mean of a loss of FEATURE_LOSSES over pairs of layers; arguments as for `distillation_loss`"
     kind = FEATURE_LOSSES[intermediate]
     missing = [f"{who}'s {need}" for who, feats in (('student', feats_s), ('teacher', feats_t))
                for need in kind.needs if getattr(feats, need) is None]

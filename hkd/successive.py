@@ -53,11 +53,8 @@ def distill_chain(
         models.append(links[-1].model)
     return links
 
-def per_link(
-    kw:dict, # arguments; a list has one value a link, except `layers` and `transfer`
-    n:int,   # links
-)->list:     # a dict for each link
-    "The arguments of each link"
+def per_link(kw:dict, n:int)->list: # a dict for each of n links
+    "The arguments of each link: a list has one value a link, except `layers` and `transfer`"
     lists = {k: v for k, v in kw.items() if isinstance(v, list) and k not in ('layers', 'transfer')}
     for name, value in lists.items():
         if len(value) != n: raise HKDError(name, f"{len(value)} values for {n} links", 'give one for each')

@@ -343,6 +343,7 @@ def _check_ensemble(teacher, task, kd, unlabeled):
 def collect_teacher_logits(teacher, task:Task, extra, views:int, max_length:int, device, bf16, store=True):
     """The checked logits of a teacher for the train split and `extra`, a transfer set, in each view; and what
     combines those of several. Without `store` a teacher is only checked"""
+    if teacher is None: return None, None
     sources = ['train'] if extra is None else ['train', extra]
     shown = range(views) if views else [None]
     def collect(model):

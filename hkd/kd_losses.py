@@ -169,9 +169,6 @@ def _pool(hidden, mask): # mean state of an example's real tokens
     weight = torch.ones_like(hidden[..., :1]) if mask is None else mask[..., None].to(hidden.dtype)
     return (hidden*weight).sum(1) / weight.sum(1).clamp(min=1)
 
-@full_precision
-def _project(hidden, projector): return projector(hidden)
-
 FEATURE_LOSSES = {
     'hint':     FeatureLoss(lambda s, t, mask: hint_loss(s.hidden, t.hidden, mask)),
     'pkd':      FeatureLoss(lambda s, t, mask: pkd_loss(s.hidden[:, 0], t.hidden[:, 0])),
@@ -199,7 +196,7 @@ def feature_loss(intermediate:str, feats_s:Features, feats_t:Features, layers:st
     pairs = layer_map(n_s, n_t, kind.layers if layers is None else layers)
     for (i, j), projector in zip(pairs, projectors or [None]*len(pairs), strict=True):
         s, t = feats_s.layer(i), feats_t.layer(j)
-        if projector is not None: s = s._replace(hidden=_project(s.hidden, projector))
+        if projector is not None: s = s._replace(hidden=full_precision(projector.forward)(s.hidden))
         losses.append(kind.compare(s, t, mask))
     return sum(losses) / len(losses)
 

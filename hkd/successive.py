@@ -36,10 +36,10 @@ def distill_chain(
     Reference: Mirzadeh et al. 2020, arXiv:1902.03393; Son et al. 2021, arXiv:2009.08825"""
     task, n = load_task(task), len(students)
     if not n: raise HKDError('students=[]', 'the chain is empty', 'give at least one student')
-    if not callable(teachers) and teachers not in TEACHER_STRATEGIES:
+    choose = teachers if callable(teachers) else TEACHER_STRATEGIES.get(teachers)
+    if not choose:
         raise HKDError(f"teachers={teachers!r}", 'unknown',
                        f"choose {', '.join(TEACHER_STRATEGIES)}, or give a function")
-    choose = teachers if callable(teachers) else TEACHER_STRATEGIES[teachers]
     if output_dir is not None: _check_chain_folder(Path(output_dir).expanduser(), n)
     models, links = [as_model(teacher, task)], []
     for i, (layers, args) in enumerate(zip(students, per_link(kw, n)), 1):

@@ -339,12 +339,10 @@ def _check_ensemble(teacher, task, kd, unlabeled):
         raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} asks for a number",
                        "choose 'mean' or a list of weights")
 
-# %% ../nbs/01b_teachers.ipynb #dd104368
-def collect_teacher_logits(teacher, task:Task, extra, views:int, max_length:int, device, bf16, store=True):
-    """The checked logits of a teacher for the train split and `extra`, a transfer set, in each view; and what
-    combines those of several. Without `store` a teacher is only checked"""
+def collect_teacher_logits(teacher, task, sources:list, views:int, max_length:int, device, bf16, store=True):
+    """The checked logits of a teacher for the sources (splits or `Dataset`s) in each view, and what combines
+    those of several teachers. Without `store` a teacher is only checked"""
     if teacher is None: return None, None
-    sources = ['train'] if extra is None else ['train', extra]
     shown = range(views) if views else [None]
     def collect(model):
         check_teacher(model.to(device), task, max_length, bf16)

@@ -23,7 +23,8 @@ from .architecture import QKV, encoder_config, encoder_layers
 from .models import quiet, processor_of
 from .progress import heartbeat
 from .resume import Interrupted, StopOnSignal, last_checkpoint, main_first, step_size, write_sums
-from .teachers import KD, TeacherLogits, TeacherPixels, KDCollator, device_of, evaluation_mode, image_size
+from .teachers import (KD, KDCollator, TeacherLogits, TeacherPixels, TrainSet, device_of, evaluation_mode,
+                          image_size)
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 # %% ../nbs/01d_trainer.ipynb #078e5917
@@ -73,18 +74,10 @@ class FeatureExtractor:
 # %% ../nbs/01d_trainer.ipynb #312453be
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
-    def __init__(self,
-        model,               # to be trained
-        args,                # `TrainingArguments`
-        task:Task,           # gives metrics and the split to evaluate on
-        train_set=None,      # a `TrainSet`
-        teacher_logits:TeacherLogits=None, # the teacher's logits for its rows
-        kd:KD=None,          # how the teacher teaches; None: labels only
-        combine=None,        # makes one teacher of several, see `MeanEnsemble`
-        teacher=None,        # only where `kd.intermediate` needs it in each step
-        views=0, max_length=128, **kw):
+    def __init__(self, model, args, task:Task, train_set:TrainSet=None, teacher_logits:TeacherLogits=None,
+                 kd:KD=None, combine=None, teacher=None, views=0, max_length=128, **kw):
+        "`combine` makes one teacher of several; an intermediate loss runs `teacher` in each step"
         self.kd = kd or KD(alpha=0.)
-        self.kd.check(task.is_regression)
         processor = processor_of(model)
         collate = KDCollator(Collator(processor, task.is_regression), teacher_logits, train_set)
         super().__init__(model, args, data_collator=collate, train_dataset=train_set, processing_class=None,
@@ -107,24 +100,21 @@ def _compare_layers(self:KDTrainer, model, teacher):
                        "it compares tokens, but student and teacher read their inputs differently",
                        "use intermediate=None, or a student cut from this teacher")
     if differ: self.for_teacher = TeacherPixels(*processors)
-    for m in (model, teacher)[:1 if kind.maps else 2]: encoder_layers(m)   # raises where there are none
+    encoder_layers(model)   # raises where there are none
     self.teacher = teacher.to(device_of(model)).eval()
     self.inside = FeatureExtractor(model, kind.needs), FeatureExtractor(self.teacher, kind.needs)
-    widths_s,widths_t = (_map_widths(i, p) if kind.maps else _layer_widths(i.model)
-                         for i,p in zip(self.inside, processors))
+    widths_s,widths_t = (_layer_widths(*both, kind.maps) for both in zip(self.inside, processors))
     pairs = layer_map(len(widths_s), len(widths_t), kind.layers if kd.layers is None else kd.layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(self.args.seed)
         self.projectors = make_projectors(kd.intermediate, widths_s[0], [widths_t[j] for _,j in pairs])
     if self.projectors is not None: self.projectors.to(device_of(model))
 
-def _layer_widths(model):
-    config = encoder_config(model.config)
-    return [config.hidden_size]*config.num_hidden_layers
-
-def _map_widths(inside, processor): # of an image model's layers, seen on an empty image
-    pixels = torch.zeros(1, 3, *image_size(processor), device=device_of(inside.model))
-    with evaluation_mode(inside.model): _,features = inside(inside.model, pixel_values=pixels)
+def _layer_widths(inside, processor, maps): # those of maps are seen on an empty image
+    model = inside.model
+    if not maps: return [encoder_config(model.config).hidden_size]*len(encoder_layers(model)[1])
+    pixels = torch.zeros(1, 3, *image_size(processor), device=device_of(model))
+    with evaluation_mode(model): _,features = inside(model, pixel_values=pixels)
     return [h.shape[1 if h.ndim==4 else -1] for h in features.hidden]
 
 # %% ../nbs/01d_trainer.ipynb #312453c0
@@ -205,7 +195,6 @@ def create_optimizer(self:KDTrainer, *args, **kw):
         optimizer.add_param_group(dict(params=list(self.projectors.parameters())))
     return optimizer
 
-# %% ../nbs/01d_trainer.ipynb #312453c2
 _watchers = []
 
 @contextmanager
@@ -357,7 +346,6 @@ class _Bar(ProgressCallback):
         if self.training_bar is not None: self.training_bar.set_postfix(losses)
     def on_prediction_step(self, *args, **kw): pass
 
-# %% ../nbs/01d_trainer.ipynb #a6a5f88d
 def run_trainer(trainer, output): # a `KDTrainer`; its `OutputDir`, or None
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)

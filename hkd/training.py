@@ -195,17 +195,10 @@ def default_schedule(n:int, batch_size:int, **floor)->dict: # see `default_epoch
                 save_strategy='steps', save_steps=5*every, load_best_model_at_end=False)
 
 # %% ../nbs/01e_training.ipynb #9106e064
-def fit(
-    model,               # to be trained, in place
-    task:Task,           # a task, or what `load_task` takes
-    teacher=None,        # a model, a folder or hub name, or several as a `MeanEnsemble`; None: labels only
-    kd:KD=None,          # how the teacher teaches; None: `KD()`
-    views:int=4, max_length:int=128, output_dir=None, # as for `distill`
-    training_args:dict=None, # fields of `TrainingArguments`
-    callbacks=(),        # more of Trainer's callbacks, part of the run's key by their repr
-    finish=None,         # makes the model that is saved from the one that was trained
-)->TrainResult:
-    "A model trained on a task, with a teacher or without"
+def fit(model, task:Task, teacher=None, kd:KD=None, views:int=4, max_length:int=128, output_dir=None,
+        training_args:dict=None, callbacks=(), finish=None)->TrainResult:
+    """A model trained on a task, with a teacher or without; arguments as for `distill`. `callbacks` are more
+    of Trainer's, part of the run's key by their repr; finish(trained model) makes the one that is saved"""
     start,task,kd = time.time(), load_task(task), kd or KD()
     extra = transfer_set(teacher, task, kd)
     if kd.mix:
@@ -224,11 +217,11 @@ def fit(
         output = output_dir and OutputDir(output_dir, *key, resumable=last_checkpoint)
     if output and output.state=='done': return _saved(output, task)
     views,bf16 = min(views, _epochs(args, n)), bool(training_args.get('bf16'))
+    sources = ['train'] if extra is None else ['train', extra]
     with main_first():
-        cached,combine = collect_teacher_logits(teacher, task, extra, views, max_length, args.device, bf16,
+        cached,combine = collect_teacher_logits(teacher, task, sources, views, max_length, args.device, bf16,
                                                 store=not kd.beta)
     read = lambda split, view=None: prepare(task, split, processor_of(model), max_length, view, keep=True)
-    sources = ['train'] if extra is None else ['train', extra]
     parts = [read(split, 0 if views else None) for split in sources]
     with work_folder(output) as work:
         def make(**fields):
@@ -242,9 +235,9 @@ def fit(
         model.eval().new_head = False
         if finish: model = finish(model)
         if text: model.config.hkd_max_length = max_length
-        done = TrainResult(model, {}, trainer.state.log_history, 0, trainer.state.global_step)
-        if not output or is_main(): done.metrics = _metrics(model, task, max_length, output)
-        done.seconds = time.time()-start+(output.seconds if output else 0)
+        metrics = _metrics(model, task, max_length, output) if is_main() or not output else {}
+        seconds = time.time()-start+(output.seconds if output else 0)
+        done = TrainResult(model, metrics, trainer.state.log_history, seconds, trainer.state.global_step)
         if output and is_main(): _save(done, task, output, teacher_id, objective, trainer.args)
     return _saved(output, task) if output else done
 

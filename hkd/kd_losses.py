@@ -38,7 +38,7 @@ def _warn_once(message): warnings.warn(message, stacklevel=4)
 def soft_target_loss(
     z_s:Tensor, # student logits (batch, classes)
     z_t:Tensor, # teacher logits (batch, classes)
-    temperature:float=2., # temperature; above 1 softens
+    temperature:float=2., # above 1 softens
 )->Tensor:      # scalar, scaled by T² so that gradients keep their size
     "T²·KL(p_t‖p_s) of the softened predictions softmax(z/T). Reference: Hinton et al. 2015, arXiv:1503.02531"
     _check_logits(z_s, z_t, temperature)
@@ -47,10 +47,7 @@ def soft_target_loss(
 
 # %% ../nbs/01_kd_losses.ipynb #3ab4503d
 @full_precision
-def logit_mse(
-    z_s:Tensor, # student logits (batch, classes), or predictions (batch, 1) or (batch,)
-    z_t:Tensor, # teacher logits or predictions of the same batch
-)->Tensor:      # scalar
+def logit_mse(z_s:Tensor, z_t:Tensor)->Tensor: # also of predictions (batch, 1) or (batch,)
     "Mean squared error between raw logits. Reference: Ba and Caruana 2014, arXiv:1312.6184"
     if {z_s.ndim, z_t.ndim} == {1, 2}: z_s, z_t = (z[:, None] if z.ndim == 1 else z for z in (z_s, z_t))
     if z_s.shape != z_t.shape: raise mismatch('logits', z_s, z_t, 'give one shape')
@@ -58,10 +55,7 @@ def logit_mse(
 
 # %% ../nbs/01_kd_losses.ipynb #5933799d
 @full_precision
-def hard_distillation(
-    z_s:Tensor, # student logits (batch, classes)
-    z_t:Tensor, # teacher logits (batch, classes)
-)->Tensor:      # scalar
+def hard_distillation(z_s:Tensor, z_t:Tensor)->Tensor:
     "Cross-entropy with the class that the teacher predicts. Reference: Touvron et al. 2021, arXiv:2012.12877"
     _check_logits(z_s, z_t)
     return F.cross_entropy(z_s, z_t.argmax(-1))
@@ -74,14 +68,7 @@ def _split_target(z, y):
     return torch.stack([log_p[is_y], rest.logsumexp(-1)], -1), rest.log_softmax(-1)
 
 @full_precision
-def dkd_loss(
-    z_s:Tensor,     # student logits (batch, classes)
-    z_t:Tensor,     # teacher logits (batch, classes)
-    y:Tensor,       # labels (batch,), all of them known
-    temperature:float=4.,     # temperature
-    alpha:float=1., # weight of the target part
-    beta:float=8.,  # weight of the non-target part
-)->Tensor:          # scalar
+def dkd_loss(z_s:Tensor, z_t:Tensor, y:Tensor, temperature:float=4., alpha:float=1., beta:float=8.)->Tensor:
     """Soft targets with separate weights for target and other classes: T²·(α·KL(b_t‖b_s) + β·KL(p̂_t‖p̂_s)).
     Reference: Zhao et al. 2022, arXiv:2203.08679"""
     _check_logits(z_s, z_t, temperature)
@@ -98,13 +85,7 @@ def _standard(x): # centered rows of length 1; a constant row becomes 0
 def _pearson(y_s, y_t): return (_standard(y_s)*_standard(y_t)).sum(-1)   # one correlation a row
 
 @full_precision
-def dist_loss(
-    z_s:Tensor,     # student logits (batch, classes)
-    z_t:Tensor,     # teacher logits (batch, classes)
-    temperature:float=1.,     # temperature
-    beta:float=1.,  # weight of the correlation across classes (rows)
-    gamma:float=1., # weight of the correlation across examples (columns)
-)->Tensor:          # scalar
+def dist_loss(z_s:Tensor, z_t:Tensor, temperature:float=1., beta:float=1., gamma:float=1.)->Tensor:
     "β·mean(1 - ρ(rows)) + γ·mean(1 - ρ(columns)). Reference: Huang et al. 2022, arXiv:2205.10536"
     _check_logits(z_s, z_t, temperature)
     if z_s.shape[1] == 2: _warn_once("dist_loss: with 2 classes rows have no gradient, beta has no effect")
@@ -129,26 +110,16 @@ def _angles(x):
     return (e @ e.mT)[:, i, k][(i != j) & (k != j)]
 
 @full_precision
-def rkd_distance(
-    x_s:Tensor, # student vectors (batch, width)
-    x_t:Tensor, # teacher vectors (batch, width of the teacher)
-)->Tensor:      # scalar; 0 for fewer than 2 examples
+def rkd_distance(x_s:Tensor, x_t:Tensor)->Tensor: # vectors (batch, width); 0 for fewer than 2 examples
     "Huber loss between distances in units of their mean. Reference: Park et al. 2019, arXiv:1904.05068"
     return _relational(x_s, x_t, _distances, 2)
 
 @full_precision
-def rkd_angle(
-    x_s:Tensor, # student vectors (batch, width)
-    x_t:Tensor, # teacher vectors (batch, width of the teacher)
-)->Tensor:      # scalar; 0 for fewer than 3 examples
+def rkd_angle(x_s:Tensor, x_t:Tensor)->Tensor: # vectors (batch, width); 0 for fewer than 3 examples
     "Huber loss between the cosines of angles in triples. Reference: Park et al. 2019, arXiv:1904.05068"
     return _relational(x_s, x_t, _angles, 3)
 
-def rkd_loss(
-    x_s:Tensor,      # student vectors (batch, width)
-    x_t:Tensor,      # teacher vectors (batch, width of the teacher)
-    angle:float=2.,  # weight of the angles beside the distances; the paper's ratio
-)->Tensor:           # scalar
+def rkd_loss(x_s:Tensor, x_t:Tensor, angle:float=2.)->Tensor: # the paper's ratio
     "Distances and angles: RKD-D + angle·RKD-A. Reference: Park et al. 2019, arXiv:1904.05068"
     return rkd_distance(x_s, x_t) + angle*rkd_angle(x_s, x_t)
 
@@ -191,13 +162,10 @@ def _tinybert(s, t, mask):
     return tinybert_hidden(s.hidden, t.hidden, mask) + tinybert_attention(a_s, a_t, mask)
 
 def _minilm(s, t, mask): return minilm_loss(s.qkv, t.qkv, mask, math.gcd(s.num_heads, t.num_heads))
-def _rkd(s, t, mask): return rkd_loss(*(_pool(layer.hidden, mask) for layer in (s, t)))
+def _rkd(s, t, mask): return rkd_loss(_pool(s.hidden, mask), _pool(t.hidden, mask))
 
 @full_precision
-def _project(hidden, projector): return projector(hidden)
-
 def _pool(hidden, mask): # mean state of an example's real tokens
-    hidden = upcast(hidden)
     weight = torch.ones_like(hidden[..., :1]) if mask is None else mask[..., None].to(hidden.dtype)
     return (hidden*weight).sum(1) / weight.sum(1).clamp(min=1)
 
@@ -211,37 +179,24 @@ FEATURE_LOSSES = {
     'grid':     FeatureLoss(lambda s, t, mask: grid_loss(s.hidden, t.hidden), layers='final', maps=True),
 }
 
-def make_projectors(
-    intermediate:str, # a name in FEATURE_LOSSES
-    d_s:int,          # width of the student's hidden states
-    d_t:int|list,     # width of the teacher's; a list: one for each pair
-    n:int,            # pairs in the layer map
-)->nn.ModuleList:     # one projector a pair, or None where none is needed
-    "The projectors that a loss needs between models of different width"
-    widths = d_t if isinstance(d_t, list) else [d_t]*n
-    if {d_s} == set(widths) or not FEATURE_LOSSES[intermediate].projector: return None
-    return nn.ModuleList(nn.Linear(d_s, width) for width in widths)
+def make_projectors(intermediate:str, d_s:int, d_t:list)->nn.ModuleList|None:
+    "From the student's width to that of each pair's teacher layer; None where no projector is needed"
+    if {d_s} == set(d_t) or not FEATURE_LOSSES[intermediate].projector: return None
+    return nn.ModuleList(nn.Linear(d_s, width) for width in d_t)
 
-def feature_loss(
-    intermediate:str,              # a name in FEATURE_LOSSES
-    feats_s:Features,              # the student's
-    feats_t:Features,              # the teacher's, computed without gradient
-    layers:str|list=None,          # a layer map; default is the loss's own
-    mask:Tensor=None,              # 1 = real token (batch, tokens)
-    projectors:nn.ModuleList=None, # one a pair, see `make_projectors`
-)->Tensor:                         # scalar, the mean over the pairs
-    "A loss of FEATURE_LOSSES over mapped layers"
+def feature_loss(intermediate:str, feats_s:Features, feats_t:Features, layers:str|list=None,
+                 mask:Tensor=None, projectors:nn.ModuleList=None)->Tensor:
+    "The mean of a loss of FEATURE_LOSSES over pairs of layers; arguments as for `distillation_loss`"
     kind = FEATURE_LOSSES[intermediate]
     missing = [f"{who}'s {need}" for who, feats in (('student', feats_s), ('teacher', feats_t))
                for need in kind.needs if getattr(feats, need) is None]
     if missing: raise HKDError(intermediate, f"needs the {missing[0]}", 'add it to Features')
     n_s, n_t = (len(getattr(feats, kind.needs[0])) for feats in (feats_s, feats_t))
-    pairs = layer_map(n_s, n_t, kind.layers if layers is None else layers)
-    if projectors is None: projectors = [None]*len(pairs)
     losses = []
-    for (i, j), projector in zip(pairs, projectors, strict=True):
+    pairs = layer_map(n_s, n_t, kind.layers if layers is None else layers)
+    for (i, j), projector in zip(pairs, projectors or [None]*len(pairs), strict=True):
         s, t = feats_s.layer(i), feats_t.layer(j)
-        if projector is not None: s = s._replace(hidden=_project(s.hidden, projector))
+        if projector is not None: s = s._replace(hidden=full_precision(projector.forward)(s.hidden))
         losses.append(kind.compare(s, t, mask))
     return sum(losses) / len(losses)
 
@@ -280,8 +235,7 @@ def distillation_loss(
     if beta > 0 and (feats_s is None or feats_t is None):
         raise HKDError(f"beta={beta}", 'needs the features of both models', 'pass feats_s and feats_t')
     z_s = upcast(z_s)
-    kd = feature = z_s.new_zeros(())
-    ce = _label_loss(z_s, y, regression)
+    ce, kd, feature = _label_loss(z_s, y, regression), z_s.new_zeros(()), z_s.new_zeros(())
     compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
     if alpha > 0: kd = compare(z_s, upcast(z_t).detach(), y, teach.temperature)
     if beta > 0: feature = feature_loss(teach.intermediate, feats_s, feats_t, teach.layers, mask, projectors)

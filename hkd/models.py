@@ -63,7 +63,8 @@ def load_errors(
     except _causes as e: raise (e if isinstance(e, HKDError) else _load_error(name, e)) from None
 
 # %% ../nbs/00d_models.ipynb #14c3ba0e
-_NOISE = {'transformers.modeling_utils': 'LOAD REPORT', 'bitsandbytes.backends.cpu.ops': 'gemm_4bit_forward'}
+_NOISE = {'transformers.modeling_utils': 'LOAD REPORT', 'bitsandbytes.backends.cpu.ops': 'gemm_4bit_forward',
+          'transformers.trainer_utils': 'mtime may not be reliable'}
 
 @contextmanager
 def quiet():

@@ -33,9 +33,7 @@ def is_main()->bool:
     "Is this the process that writes?"
     return int(os.environ.get('RANK', 0))==0
 
-def step_size(
-    args, # `TrainingArguments`
-)->int:
+def step_size(args)->int: # `TrainingArguments`
     "Examples a step, of all processes"
     return args.train_batch_size*args.gradient_accumulation_steps*process_count()
 
@@ -87,42 +85,29 @@ def last_checkpoint(folder)->str|None:
 
 def write_sums(checkpoint:Path):
     "Write the SHA-256 of each file of a checkpoint beside it"
-    (checkpoint/'sums.json').write_text(json.dumps(_sums(checkpoint)))
-
-def _sums(folder):
-    files = [f for f in sorted(folder.iterdir()) if f.is_file() and f.name!='sums.json']
-    return {f.name:file_sha256(f) for f in files}
+    files = [f for f in sorted(checkpoint.iterdir()) if f.is_file() and f.name!='sums.json']
+    (checkpoint/'sums.json').write_text(json.dumps({f.name:file_sha256(f) for f in files}))
 
 def _damaged(checkpoint):
     "Does a file of a checkpoint differ from what was written?"
-    written = read_json(checkpoint/'sums.json')
-    if not written: return False    # stopped between the checkpoint and its sums
-    found = _sums(checkpoint)
-    bad = [k for k in written if found.get(k)!=written[k]]
-    if bad:
-        warnings.warn(f"{checkpoint/bad[0]} is damaged (wrong SHA-256): training resumes from before it")
-    return bool(bad)
+    for name,digest in read_json(checkpoint/'sums.json').items():   # {}: stopped before they were written
+        file = checkpoint/name
+        if not file.is_file() or file_sha256(file)!=digest:
+            warnings.warn(f"{file} is damaged (wrong SHA-256): training resumes from before it")
+            return True
+    return False
 
 # %% ../nbs/01c_resume.ipynb #9106e065
 _TRACKING = ('report_to', 'run_name')   # they don't change what is trained
 
-def run_key(
-    model,         # before training
-    task,          # its data are part of the key
-    teacher,       # see `teacher_key`
-    kd:dict,       # settings of distillation
-    extra,         # a transfer set, or None
-    views:int,     # augmented views
-    max_length:int, # tokens a text is cut to
-    training_args:dict, # fields of `TrainingArguments` that were given
-    callbacks=(),  # identified by their repr
-)->tuple:          # a hash, and the settings in the clear
-    "What identifies a run: weights, data and settings"
+def run_key(model, task, teacher, kd:dict, extra, views:int, max_length:int, training_args:dict,
+            callbacks=())->tuple: # a hash, and the settings in the clear
+    """What identifies a run: weights before training, data (`extra` is a transfer set) and settings;
+    a teacher by its `teacher_key`, callbacks by their repr"""
     kd = {k:code_hash(v) if callable(v) else v for k,v in kd.items()}
     former = {'T' if k=='temperature' else k:v for k,v in kd.items()}   # so that earlier runs keep their key
-    training_args = {k:v for k,v in (training_args or {}).items() if k not in _TRACKING}
-    splits = [*task.splits.values(), *([] if extra is None else [extra])]
-    data = [fingerprint(ds) for ds in splits]
+    training_args = {k:v for k,v in training_args.items() if k not in _TRACKING}
+    data = [fingerprint(ds) for ds in (*task.splits.values(), *([] if extra is None else [extra]))]
     more = [hashlib.sha256(b).hexdigest() for b in mask_files(model).values()] + [repr(c) for c in callbacks]
     weights,processor = content_hash(model), processor_key(processor_of(model))
     known = task.metric, sorted(task.augment.items()), task.seed, sorted(former.items()), views, max_length
@@ -133,9 +118,7 @@ def run_key(
 
 # %% ../nbs/01c_resume.ipynb #f20ad6ff
 @contextmanager
-def work_folder(
-    output:OutputDir=None, # where the result goes; None: a temporary folder
-):                         # yields a path
+def work_folder(output:OutputDir=None): # where the result goes; None: a temporary folder
     "The folder for checkpoints, the same in all processes"
     if output is None:
         with tempfile.TemporaryDirectory() as d:
@@ -148,11 +131,8 @@ def work_folder(
     wait_for_all()
 
 # %% ../nbs/01c_resume.ipynb #d4f83559
-def train_within_memory(
-    make,  # makes a trainer, with other fields of `TrainingArguments` where they are given
-    train, # trains it
-):         # the trainer
-    "Train in as many parts a step as memory requires; the step stays the same"
+def train_within_memory(make, train): # make(**fields of `TrainingArguments`) -> a trainer; train(trainer)
+    "Train in as many parts a step as memory requires; the step stays the same. Returns the trainer"
     trainer,parts = make(),1
     whole = trainer.args
     batch,begin = whole.per_device_train_batch_size, Path(whole.output_dir)/'start.safetensors'
@@ -162,8 +142,8 @@ def train_within_memory(
         try:
             train(trainer)
             return trainer
-        except RuntimeError as e:
-            if not _out_of_memory(e): raise
+        except RuntimeError as e:   # PyTorch has another error on a CPU
+            if not isinstance(e, torch.OutOfMemoryError) and "can't allocate memory" not in str(e): raise
         parts = next((k for k in range(2*parts, batch+1) if batch%k==0), None)
         if parts is None:
             raise HKDError("per_device_train_batch_size", "one example at a time doesn't fit into memory",
@@ -175,10 +155,6 @@ def train_within_memory(
         trainer = make(per_device_train_batch_size=batch*process_count()//parts,
                        gradient_accumulation_steps=whole.gradient_accumulation_steps*parts,
                        per_device_eval_batch_size=max(1, whole.per_device_eval_batch_size//parts))
-
-def _out_of_memory(e):
-    if isinstance(e, torch.OutOfMemoryError): return True
-    return isinstance(e, RuntimeError) and "can't allocate memory" in str(e)   # PyTorch's on a CPU
 
 def _state(model): # what training changes
     trained = {k:p for k,p in model.named_parameters() if p.requires_grad}

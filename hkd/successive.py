@@ -36,10 +36,10 @@ def distill_chain(
     Reference: Mirzadeh et al. 2020, arXiv:1902.03393; Son et al. 2021, arXiv:2009.08825"""
     task, n = load_task(task), len(students)
     if not n: raise HKDError('students=[]', 'the chain is empty', 'give at least one student')
-    if not callable(teachers) and teachers not in TEACHER_STRATEGIES:
+    choose = teachers if callable(teachers) else TEACHER_STRATEGIES.get(teachers)
+    if not choose:
         raise HKDError(f"teachers={teachers!r}", 'unknown',
                        f"choose {', '.join(TEACHER_STRATEGIES)}, or give a function")
-    choose = teachers if callable(teachers) else TEACHER_STRATEGIES[teachers]
     if output_dir is not None: _check_chain_folder(Path(output_dir).expanduser(), n)
     models, links = [as_model(teacher, task)], []
     for i, (layers, args) in enumerate(zip(students, per_link(kw, n)), 1):
@@ -53,11 +53,8 @@ def distill_chain(
         models.append(links[-1].model)
     return links
 
-def per_link(
-    kw:dict, # arguments; a list has one value a link, except `layers` and `transfer`
-    n:int,   # links
-)->list:     # a dict for each link
-    "The arguments of each link"
+def per_link(kw:dict, n:int)->list: # a dict for each of n links
+    "The arguments of each link: a list has one value a link, except `layers` and `transfer`"
     lists = {k: v for k, v in kw.items() if isinstance(v, list) and k not in ('layers', 'transfer')}
     for name, value in lists.items():
         if len(value) != n: raise HKDError(name, f"{len(value)} values for {n} links", 'give one for each')

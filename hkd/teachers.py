@@ -9,7 +9,7 @@ __all__ = ['device_of', 'to_device', 'evaluation_mode', 'as_model', 'token_limit
            'TeacherPixels', 'image_size', 'transfer_set', 'collect_teacher_logits']
 
 # %% ../nbs/01b_teachers.ipynb #tea00001
-import hashlib, os
+import hashlib, io, os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np, torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import ConcatDataset, Dataset
 from fastcore.basics import listify
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 from .data import Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key, score
-from .files import HKDError, atomic_write, file_sha256, text_sha256, writing
+from .files import HKDError, atomic_write, text_sha256, writing
 from .kd import KD
 from .kd_losses import NEEDS_LABELS
 from .architecture import model_name
@@ -47,20 +48,12 @@ def evaluation_mode(model:nn.Module):
         with torch.no_grad(): yield   # inference_mode would spoil what a model caches (BEiT's positions)
     finally: model.train(previous)
 
-def as_model(
-    model, # a model, or a folder or hub name
-    task,  # gives the labels of a model that is loaded
-    **kw,  # see `load_model`
-)->nn.Module:
+def as_model(model, task, **kw)->nn.Module: # see `load_model`
     "The model, loaded where its name is given"
     return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model
 
-def token_limit(
-    model:nn.Module,     # with its `processor`
-    task:Task,           # of texts or images
-    max_length:int=None, # tokens; None: as the model was trained, see `input_length`
-)->int|None:             # None for images
-    "How many tokens a text is cut to"
+def token_limit(model:nn.Module, task:Task, max_length:int=None)->int|None: # None for images
+    "How many tokens a text is cut to, if not given: as the model was trained, see `input_length`"
     return max_length or (input_length(model) if task.modality=='text' else None)
 
 # %% ../nbs/01b_teachers.ipynb #8bc2e71d
@@ -117,15 +110,11 @@ def teacher_logits(
     if bad := int((~np.isfinite(z)).any(1).sum()):
         problem = f"its logits are not finite for {bad} of {len(z)} examples"
         raise HKDError(f"teacher {model_name(teacher)}", problem, "train it again")
-    with writing(f"{cache_dir()} (HKD_CACHE names another folder for teacher logits)"): _write_cached(file, z)
+    np.save(data := io.BytesIO(), z)
+    data.write(hashlib.sha256(data.getbuffer()).digest())   # np.load reads only the numbers
+    with writing(f"{cache_dir()} (HKD_CACHE names another folder for teacher logits)"):
+        atomic_write(file, data.getvalue())
     return np.load(file, mmap_mode='r', allow_pickle=False)
-
-def _write_cached(file, z):
-    def write(part):
-        with open(part, 'wb') as f: np.save(f, z)
-        digest = bytes.fromhex(file_sha256(part))
-        with open(part, 'ab') as f: f.write(digest)   # np.load reads only the numbers
-    atomic_write(file, write)
 
 def _read_cached(file):
     "A file's logits; None if it is missing, cut short or damaged"
@@ -136,12 +125,9 @@ def _read_cached(file):
     except (OSError, ValueError): return None
 
 # %% ../nbs/01b_teachers.ipynb #d6930f93
-def label_order(
-    z,      # logits (examples, classes)
-    y,      # labels (examples,)
-    labels, # label names, in the task's order
-)->list|None: # the names in the order of the outputs; None: no order fits better than the task's
-    "Recognize permuted outputs: the order that fits one half of the examples best, tested on the other half"
+def label_order(z, y, labels:list)->list|None: # logits (examples, classes), labels (examples,), their names
+    """The label names in the order of the outputs; None where no order fits better than the task's.
+    Found on one half of the examples, and tested on the other half"""
     p,half = z.argmax(-1), np.random.default_rng(0).random(len(y))<.5
     own,other = p[half]==y[half], _best_order(p[~half], y[~half], len(labels))[p[half]]==y[half]
     wins,losses = int((other & ~own).sum()), int((own & ~other).sum())
@@ -180,10 +166,7 @@ def check_teacher(
                        f"train it on {task.name} first, or longer, or with another learning rate")
 
 # %% ../nbs/01b_teachers.ipynb #0893c25e
-def mean_weights(
-    z,      # logits (batch, teachers, classes)
-    y=None, # labels (batch,): not used
-):          # (batch, teachers)
+def mean_weights(z, y=None): # logits (batch, teachers, classes) -> (batch, teachers)
     "Equal weights for all teachers"
     return z.new_full(z.shape[:2], 1/z.shape[1])
 
@@ -212,11 +195,7 @@ class MeanEnsemble:
         "The weight of each teacher in each example"
         return mean_weights(z, y)
 
-    def combine(self,
-        z, # logits (batch, teachers, classes)
-        y, # labels (batch,), or None
-        temperature, # temperature
-    ):     # logits (batch, classes)
+    def combine(self, z, y, temperature): # z and y as for `weigh` -> logits (batch, classes)
         "Logits that softened at T are the weighted mean of the teachers' softened probabilities"
         w = self.weigh(z.float(), y)[...,None]
         if z.shape[-1]==1: return (w*z).sum(1)
@@ -227,10 +206,7 @@ class MeanEnsemble:
     def __repr__(self): return f'{type(self).__name__}({len(self.teachers)} teachers)'
 
 # %% ../nbs/01b_teachers.ipynb #0893c25f
-def load_members(
-    teacher, # a model, a folder or hub name, or several as a `MeanEnsemble`
-    task,    # gives the labels of a model that is loaded
-):           # yields models
+def load_members(teacher, task): # a model, a folder or hub name, or several as a `MeanEnsemble`
     "The models of a teacher, loaded one at a time"
     for t in getattr(teacher, 'teachers', [teacher]): yield as_model(t, task)
 
@@ -246,10 +222,7 @@ def _code_parts(code): # without addresses, which change from process to process
     constants = [_code_parts(k) if hasattr(k, 'co_code') else k for k in code.co_consts]
     return code.co_code, constants, code.co_names
 
-def teacher_key(
-    teacher, # as for `load_members`, or None
-    task,    # gives the labels of a model that is loaded
-)->str|None:
+def teacher_key(teacher, task)->str|None: # as for `load_members`, or None
     "A hash of the weights of all members and of how they are combined"
     if teacher is None: return None
     keys = list(map(content_hash, load_members(teacher, task)))
@@ -268,23 +241,21 @@ def with_labels(
     return reorder_labels(as_model(teacher, None), labels, load_task(task))
 
 # %% ../nbs/01b_teachers.ipynb #f16aa78b
-class TrainSet(torch.utils.data.Dataset):
+class TrainSet(Dataset):
     "Prepared examples of one or more sources, each with its row number"
-    def __init__(self,
-        parts,            # prepared splits
-        regression=False, # are labels numbers?
-    ):
+    def __init__(self, parts, regression=False): # prepared splits; are labels numbers?
         self.parts,self.ends = parts,np.cumsum([len(p) for p in parts])
         self.missing = -100. if regression else -100
     def __len__(self): return int(self.ends[-1])
     def __getitem__(self, i): return self.__getitems__([i])[0]
     def __getitems__(self, rows): # a table is read once for a whole batch
-        source,examples = np.searchsorted(self.ends, rows, side='right'), {}
-        for s in set(source):
-            part,own = self.parts[s], [int(r) for r,q in zip(rows, source) if q==s]
-            start = int(self.ends[s])-len(part)
-            examples.update(zip(own, _examples(part, [r-start for r in own])))
-        return [{'labels':self.missing, **examples[int(r)], 'row':int(r)} for r in rows]
+        rows,examples = [int(r) for r in rows], {}
+        for part,end in zip(self.parts, self.ends.tolist()):
+            start = end-len(part)
+            own = [r for r in rows if start<=r<end]
+            read = getattr(part, '__getitems__', lambda places: [part[i] for i in places])   # of a table
+            if own: examples.update(zip(own, read([r-start for r in own])))
+        return [{'labels':self.missing, **examples[r], 'row':r} for r in rows]
     @property
     def lengths(self): # of texts, in tokens
         if not hasattr(self.parts[0], 'column_names'): return None
@@ -293,21 +264,14 @@ class TrainSet(torch.utils.data.Dataset):
         for p in self.parts:
             if hasattr(p, 'view'): p.view = view
 
-def _examples(part, rows):
-    if not hasattr(part, 'column_names'): return [part[i] for i in rows]
-    columns = part[rows]
-    return [dict(zip(columns, values)) for values in zip(*columns.values())]
-
 # %% ../nbs/01b_teachers.ipynb #6d74d22a
 @dataclass
 class TeacherLogits:
     "A teacher's logits for the rows of a `TrainSet`"
     views:list # of each view a list of arrays, one for each source
     def __call__(self, rows, view=0): # -> (rows, classes)
-        parts = self.views[view % len(self.views)]
-        ends = np.cumsum([len(p) for p in parts])
-        source = np.searchsorted(ends, rows, side='right')
-        return torch.tensor(np.stack([parts[s][r-(ends[s]-len(parts[s]))] for s,r in zip(source, rows)]))
+        logits = ConcatDataset(self.views[view % len(self.views)])
+        return torch.tensor(np.stack([logits[r] for r in rows]))
 
 @dataclass
 class EnsembleLogits:
@@ -335,22 +299,19 @@ class KDCollator:
 # %% ../nbs/01b_teachers.ipynb #c0de0011
 class TeacherPixels:
     "Turns the pixels that a student reads into those that its teacher reads"
-    def __init__(self,
-        of_student, # an image processor
-        of_teacher, # another
-    ):
-        def scale(processor, k, default):
-            value = getattr(processor, k) if processor.do_normalize else [default]*3
-            return torch.tensor(value)[:,None,None]
-        self.means,self.stds = ([scale(p, k, default) for p in (of_student, of_teacher)]
-                                for k,default in (('image_mean', 0.), ('image_std', 1.)))
+    def __init__(self, of_student, of_teacher): # image processors
+        self.student,self.teacher = _scale(of_student), _scale(of_teacher)
         self.size = image_size(of_teacher)
     def __call__(self, x): # pixels (batch, 3, height, width)
-        (mean_s,mean_t),(std_s,std_t) = ([o.to(x) for o in pair] for pair in (self.means, self.stds))
+        (mean_s,std_s),(mean_t,std_t) = self.student.to(x), self.teacher.to(x)
         x = x*std_s+mean_s
         if x.shape[2:]!=self.size:
             x = F.interpolate(x, self.size, mode='bicubic', antialias=True, align_corners=False).clamp(0, 1)
         return (x-mean_t)/std_t
+
+def _scale(processor): # the mean and the standard deviation that it normalizes with, each (3, 1, 1)
+    scale = (processor.image_mean, processor.image_std) if processor.do_normalize else ([0.]*3, [1.]*3)
+    return torch.tensor(scale)[...,None,None]
 
 def image_size(processor): # (height, width)
     size = dict(processor.crop_size if getattr(processor, 'do_center_crop', False) else processor.size)
@@ -358,56 +319,39 @@ def image_size(processor): # (height, width)
     return size['height'], size['width']
 
 # %% ../nbs/01b_teachers.ipynb #f800e624
-def transfer_set(
-    teacher,   # a model, a name, several as a `MeanEnsemble`, or None
-    task:Task, # what is learned
-    kd:KD,     # how the teacher teaches
-):             # the transfer set, or None
+def transfer_set(teacher, task:Task, kd:KD): # a `Dataset`, or None
     "Check a teacher's settings before any model runs, and load the transfer set"
     kd.check(task.is_regression)
     if isinstance(teacher, (list,tuple)):
         raise HKDError("teacher=[...]", "several teachers are given as a list",
                        "wrap them in hkd.multiagent.TeacherEnsemble")
-    if unlabeled := _unlabeled(kd):
-        if teacher is None:
-            raise HKDError(f"{unlabeled} without a teacher", "nothing labels it", "name a teacher")
-        if kd.loss in NEEDS_LABELS:
-            raise HKDError(f"loss={kd.loss!r}", f"it needs labels, not {unlabeled}", "use 'soft'")
+    unlabeled = "a share of blended images" if kd.mix else None
+    if kd.transfer is not None: unlabeled = "a transfer set"
+    if unlabeled and teacher is None:
+        raise HKDError(f"{unlabeled} without a teacher", "nothing labels it", "name a teacher")
+    if unlabeled and kd.loss in NEEDS_LABELS:
+        raise HKDError(f"loss={kd.loss!r}", f"it needs labels, not {unlabeled}", "use 'soft'")
     if kd.mix and task.modality=='text':
         raise HKDError(f"mix={kd.mix}", "only images are blended", "leave it out")
     if kd.intermediate=='grid' and task.modality=='text':
         raise HKDError("intermediate='grid'", "it compares feature maps of images", "use 'hint'")
-    if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd)
+    if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd, unlabeled)
     return None if kd.transfer is None else load_transfer(kd.transfer, task, kd.max_transfer)
 
-def _unlabeled(kd):
-    "The examples without labels, in words"
-    if kd.transfer is not None: return "a transfer set"
-    return "a share of blended images" if kd.mix else None
-
-def _check_ensemble(teacher, task, kd):
+def _check_ensemble(teacher, task, kd, unlabeled):
     if kd.intermediate:
         raise HKDError(f"intermediate={kd.intermediate!r}", "it compares layers with those of one teacher",
                        "give a single teacher, or leave it out")
-    if teacher.needs_labels and _unlabeled(kd):
-        raise HKDError(f"{teacher}", f"its weights need labels, not {_unlabeled(kd)}", "choose other weights")
+    if teacher.needs_labels and unlabeled:
+        raise HKDError(f"{teacher}", f"its weights need labels, not {unlabeled}", "choose other weights")
     if task.is_regression and teacher.needs_classes:
         raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} asks for a number",
                        "choose 'mean' or a list of weights")
 
-# %% ../nbs/01b_teachers.ipynb #dd104368
-def collect_teacher_logits(
-    teacher,    # a model, or several as a `MeanEnsemble`
-    task:Task,  # what is learned
-    extra,      # a transfer set, or None
-    views:int,  # augmented views; 0: the examples as they are
-    max_length:int, # tokens a text is cut to
-    device,     # where the teacher runs
-    bf16:bool,  # see `predict_logits`
-    store:bool=True, # False: only check it, because it runs in each step
-):              # `TeacherLogits`, and what combines them at a temperature (None for one teacher)
-    "The checked logits of a teacher for the train split and the transfer set, in every view"
-    sources = ['train'] if extra is None else ['train', extra]
+def collect_teacher_logits(teacher, task, sources:list, views:int, max_length:int, device, bf16, store=True):
+    """The checked logits of a teacher for the sources (splits or `Dataset`s) in each view, and what combines
+    those of several teachers. Without `store` a teacher is only checked"""
+    if teacher is None: return None, None
     shown = range(views) if views else [None]
     def collect(model):
         check_teacher(model.to(device), task, max_length, bf16)

@@ -6,7 +6,7 @@
 __all__ = ['LengthSampler', 'FeatureExtractor', 'KDTrainer', 'watch_evaluations', 'word_table', 'used_rows', 'run_trainer']
 
 # %% ../nbs/01d_trainer.ipynb #trn00001
-import logging, pickle
+import pickle
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -19,37 +19,29 @@ from .files import HKDError
 from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, make_projectors
 from .layer_losses import layer_map
 from .masks import apply_masks, load_masks, save_masks
-from .architecture import QKV
+from .architecture import QKV, encoder_config, encoder_layers
 from .models import quiet, processor_of
-from .architecture import encoder_layers
-from .architecture import encoder_config
 from .progress import heartbeat
 from .resume import Interrupted, StopOnSignal, last_checkpoint, main_first, step_size, write_sums
-from .teachers import KD, TeacherLogits, TeacherPixels, KDCollator, device_of, image_size
+from .teachers import (KD, KDCollator, TeacherLogits, TeacherPixels, TrainSet, device_of, evaluation_mode,
+                          image_size)
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 # %% ../nbs/01d_trainer.ipynb #078e5917
 class LengthSampler(torch.utils.data.Sampler):
     "A shuffled order, the same for the same (seed, epoch), with neighbors of similar length"
-    def __init__(self,
-        n:int,          # examples
-        batch_size:int, # examples a step
-        seed=0,
-        lengths=None,   # tokens of each example; None: a plain shuffle
-        pool=50,        # batches whose examples are sorted together
-    ):
-        self.n,self.batch_size,self.seed,self.lengths,self.pool,self.epoch = n,batch_size,seed,lengths,pool,0
+    def __init__(self, n:int, batch_size:int, seed=0, lengths=None): # in tokens; None: a plain shuffle
+        self.n,self.batch_size,self.seed,self.lengths,self.epoch = n,batch_size,seed,lengths,0
     def __len__(self): return self.n
     def set_epoch(self, epoch): self.epoch = epoch
     def __iter__(self):
-        rng,size = np.random.default_rng([self.seed, self.epoch]), self.pool*self.batch_size
+        rng,size = np.random.default_rng([self.seed, self.epoch]), self.batch_size
         order = rng.permutation(self.n)
         if self.lengths is None: return iter(order.tolist())
-        pools = np.array_split(order, range(size, self.n, size))
+        pools = np.array_split(order, range(50*size, self.n, 50*size))
         pools = [p[np.argsort(-self.lengths[p], kind='stable')] for p in pools]
-        batches = [p[i:i+self.batch_size] for p in pools for i in range(0, len(p), self.batch_size)]
-        full = [b for b in batches if len(b)==self.batch_size]
-        rest = [b for b in batches if len(b)<self.batch_size]
+        batches = [p[i:i+size] for p in pools for i in range(0, len(p), size)]
+        full,rest = [b for b in batches if len(b)==size], [b for b in batches if len(b)<size]
         return iter(np.concatenate([full[i] for i in rng.permutation(len(full))] + rest).tolist())
 
 # %% ../nbs/01d_trainer.ipynb #b8452e8a
@@ -65,11 +57,8 @@ def _qkv_modules(model):
     return found
 
 class FeatureExtractor:
-    "Runs a model and returns its output with what an intermediate loss needs"
-    def __init__(self,
-        model, # whose layers are compared
-        needs, # 'hidden', 'qkv' or both
-    ):
+    "Runs a model and returns its output with what an intermediate loss needs: 'hidden', 'qkv' or both"
+    def __init__(self, model, needs):
         self.model,self.needs = model,needs
         self.maps = _qkv_modules(model) if 'qkv' in needs else []
     def __call__(self, model, **inputs): # the wrapped model (DDP, autocast) may differ from `self.model`
@@ -85,21 +74,10 @@ class FeatureExtractor:
 # %% ../nbs/01d_trainer.ipynb #312453be
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
-    def __init__(self,
-        model,               # to be trained
-        args,                # `TrainingArguments`
-        task:Task,           # gives metrics and the split to evaluate on
-        train_set=None,      # a `TrainSet`
-        teacher_logits:TeacherLogits=None, # the teacher's logits for its rows
-        kd:KD=None,          # how the teacher teaches; None: labels only
-        combine=None,        # makes one teacher of several, see `MeanEnsemble`
-        teacher=None,        # only where `kd.intermediate` needs it in each step
-        views=0,             # augmented views
-        max_length=128,      # tokens a text is cut to
-        **kw,                # see `Trainer`
-    ):
+    def __init__(self, model, args, task:Task, train_set:TrainSet=None, teacher_logits:TeacherLogits=None,
+                 kd:KD=None, combine=None, teacher=None, views=0, max_length=128, **kw):
+        "`combine` makes one teacher of several; an intermediate loss runs `teacher` in each step"
         self.kd = kd or KD(alpha=0.)
-        self.kd.check(task.is_regression)
         processor = processor_of(model)
         collate = KDCollator(Collator(processor, task.is_regression), teacher_logits, train_set)
         super().__init__(model, args, data_collator=collate, train_dataset=train_set, processing_class=None,
@@ -109,9 +87,7 @@ class KDTrainer(Trainer):
         self.task,self.views,self.combine = task,views,combine
         self.parts,self.projectors,self.for_teacher = [],None,None
         if self.kd.beta: self._compare_layers(model, teacher)
-        self.add_callback(_ShowViews(self))
-        self.add_callback(_AfterStep(self))
-        self.add_callback(_Watched())
+        self.add_callback(_Steps(self))
 
 # %% ../nbs/01d_trainer.ipynb #312453bf
 @patch
@@ -124,27 +100,21 @@ def _compare_layers(self:KDTrainer, model, teacher):
                        "it compares tokens, but student and teacher read their inputs differently",
                        "use intermediate=None, or a student cut from this teacher")
     if differ: self.for_teacher = TeacherPixels(*processors)
-    for m in (model, teacher)[:1 if kind.maps else 2]: encoder_layers(m)   # raises where there are none
+    encoder_layers(model)   # raises where there are none
     self.teacher = teacher.to(device_of(model)).eval()
     self.inside = FeatureExtractor(model, kind.needs), FeatureExtractor(self.teacher, kind.needs)
-    widths_s,widths_t = (_map_widths(i, p) if kind.maps else _layer_widths(i.model)
-                         for i,p in zip(self.inside, processors))
+    widths_s,widths_t = (_layer_widths(*both, kind.maps) for both in zip(self.inside, processors))
     pairs = layer_map(len(widths_s), len(widths_t), kind.layers if kd.layers is None else kd.layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(self.args.seed)
-        widths = [widths_t[j] for _,j in pairs]
-        self.projectors = make_projectors(kd.intermediate, widths_s[0], widths, len(pairs))
+        self.projectors = make_projectors(kd.intermediate, widths_s[0], [widths_t[j] for _,j in pairs])
     if self.projectors is not None: self.projectors.to(device_of(model))
 
-def _layer_widths(model):
-    config = encoder_config(model.config)
-    return [config.hidden_size]*config.num_hidden_layers
-
-def _map_widths(inside, processor): # of an image model's layers, seen on an empty image
-    pixels = torch.zeros(1, 3, *image_size(processor), device=device_of(inside.model))
-    was_training = inside.model.training
-    with torch.no_grad(): _,features = inside(inside.model.eval(), pixel_values=pixels)
-    inside.model.train(was_training)
+def _layer_widths(inside, processor, maps): # those of maps are seen on an empty image
+    model = inside.model
+    if not maps: return [encoder_config(model.config).hidden_size]*len(encoder_layers(model)[1])
+    pixels = torch.zeros(1, 3, *image_size(processor), device=device_of(model))
+    with evaluation_mode(model): _,features = inside(model, pixel_values=pixels)
     return [h.shape[1 if h.ndim==4 else -1] for h in features.hidden]
 
 # %% ../nbs/01d_trainer.ipynb #312453c0
@@ -152,7 +122,10 @@ def _map_widths(inside, processor): # of an image model's layers, seen on an emp
 def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_in_batch=None):
     inputs,features = dict(inputs),{}
     rows,y,z_t = (inputs.pop(k, None) for k in ('rows', 'labels', 'teacher_logits'))
-    if not model.training: return self._label_loss(model(**inputs), y, return_outputs)
+    if not model.training:
+        out = model(**inputs)
+        loss = distillation_loss(out.logits, y, alpha=0., regression=self.task.is_regression).total
+        return (loss, dict(loss=loss, logits=out.logits)) if return_outputs else loss
     if self.kd.beta:
         features['feats_t'],online = self._run_teacher(inputs)
         z_t = online if z_t is None else z_t
@@ -174,11 +147,6 @@ def _run_teacher(self:KDTrainer, inputs):
     cast = torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16)
     with torch.no_grad(), cast: out,features = self.inside[1](self.teacher, **inputs)
     return features, out.logits.float()
-
-@patch
-def _label_loss(self:KDTrainer, out, y, return_outputs):
-    loss = distillation_loss(out.logits, y, alpha=0., regression=self.task.is_regression).total
-    return (loss, dict(loss=loss, logits=out.logits)) if return_outputs else loss
 
 @patch
 def log(self:KDTrainer, logs, *args, **kw):
@@ -205,7 +173,6 @@ def _diverged(self:KDTrainer, what):
 @patch
 def _ids(self:KDTrainer, rows, most=4):
     "Ids of rows of the train split, numbers of rows of the transfer set"
-    if rows is None: return 'of this batch'
     train = self.task.splits['train']
     def name(row):
         if row>=len(train): return f'transfer {row-len(train)}'
@@ -228,37 +195,28 @@ def create_optimizer(self:KDTrainer, *args, **kw):
         optimizer.add_param_group(dict(params=list(self.projectors.parameters())))
     return optimizer
 
-# %% ../nbs/01d_trainer.ipynb #312453c2
-class _ShowViews(TrainerCallback):
-    "Epoch e shows view e mod V"
-    def __init__(self, trainer): self.trainer = trainer
-    def on_epoch_begin(self, args, state, control, **kw):
-        epoch = int((state.epoch or 0)+1e-6)
-        if self.trainer.views: self.trainer.train_dataset.set_view(epoch % self.trainer.views)
-
 _watchers = []
 
 @contextmanager
-def watch_evaluations(
-    watch, # called with number and metrics of each evaluation on tuning; an error ends the training
-):
-    "Inside, trainings report their evaluations"
+def watch_evaluations(watch):
+    "Inside, watch(number, metrics) is called after each evaluation on tuning; an error ends the training"
     _watchers.append(watch)
     try: yield
     finally: _watchers.remove(watch)
 
-class _Watched(TrainerCallback):
-    def on_evaluate(self, args, state, control, metrics=None, **kw):
-        number = sum('eval_loss' in logs for logs in state.log_history)   # also after a stop
-        for watch in _watchers: watch(number, metrics)
-
-class _AfterStep(TrainerCallback):
-    "Masks are applied, and the gradients of projectors removed"
+class _Steps(TrainerCallback):
+    "What a `KDTrainer` does beside the loss"
     def __init__(self, trainer): self.trainer = trainer
+    def on_epoch_begin(self, args, state, control, **kw): # epoch e shows view e mod V
+        epoch,views = int((state.epoch or 0)+1e-6), self.trainer.views
+        if views: self.trainer.train_dataset.set_view(epoch % views)
     def on_step_end(self, *args, **kw):
         apply_masks(self.trainer.model)
         if self.trainer.projectors is not None:
             self.trainer.projectors.zero_grad()   # Trainer clears only the model's
+    def on_evaluate(self, args, state, control, metrics=None, **kw):
+        number = sum('eval_loss' in logs for logs in state.log_history)   # also after a stop
+        for watch in _watchers: watch(number, metrics)
 
 # %% ../nbs/01d_trainer.ipynb #312453c3
 @patch
@@ -271,7 +229,7 @@ def save_model(self:KDTrainer, output_dir=None, *args, **kw):
 
 @patch
 def _save_checkpoint(self:KDTrainer, *args, **kw): # Trainer writes no checksums
-    super(KDTrainer, self)._save_checkpoint(*args, **kw)
+    with quiet(): super(KDTrainer, self)._save_checkpoint(*args, **kw)
     folder = Path(self.args.output_dir)/f'checkpoint-{self.state.global_step}'
     if self.args.should_save and folder.is_dir(): write_sums(folder)
 
@@ -306,20 +264,17 @@ def _restore_adapter(model, folder): # Trainer loads the adapter without the hea
 def _plain_attention(model, args):
     "Train by the formula of attention where the fused kernel is slower"
     fused = getattr(model.config, '_attn_implementation', None)=='sdpa'
-    if not (fused and args.bf16 and args.device.type=='cpu'):
-        yield
-        return
-    model.set_attn_implementation('eager')
+    slower = fused and args.bf16 and args.device.type=='cpu'
+    if slower: model.set_attn_implementation('eager')
     try: yield
-    finally: model.set_attn_implementation('sdpa')
-
-_SMALL = 2**20   # weights
+    finally:
+        if slower: model.set_attn_implementation('sdpa')
 
 @contextmanager
 def _few_threads(model):
-    "One thread for a small model inside, as many as before afterwards"
+    "One thread for a model of less than a million weights inside, as many as before afterwards"
     n = torch.get_num_threads()
-    if sum(p.numel() for p in model.parameters())<_SMALL: torch.set_num_threads(1)
+    if sum(p.numel() for p in model.parameters())<2**20: torch.set_num_threads(1)
     try: yield
     finally: torch.set_num_threads(n)
 
@@ -333,11 +288,7 @@ def word_table(model)->nn.Embedding|None:
     return table if isinstance(table, nn.Embedding) else None
 
 @contextmanager
-def used_rows(
-    model,  # to be trained
-    args,   # `TrainingArguments`
-    splits, # all that it will read, prepared
-):
+def used_rows(model, args, splits): # prepared, all that the model will read
     "Inside, the word embeddings have only the rows that some example of `splits` uses, and one more"
     table = _large_table(model, args) if splits else None   # images have none
     used = [] if table is None else np.unique([model.config.pad_token_id or 0, *_token_ids(splits)])
@@ -375,15 +326,6 @@ def _large_table(model, args):
     return table if table.weight.requires_grad and model.get_output_embeddings() is None else None
 
 # %% ../nbs/01d_trainer.ipynb #7f070695
-@contextmanager
-def _no_time_warning():
-    "Without Trainer's warning about odd file times: checkpoints are found by their number"
-    log = logging.getLogger('transformers.trainer_utils')
-    wanted = lambda record: 'mtime may not be reliable' not in record.getMessage()
-    log.addFilter(wanted)
-    try: yield
-    finally: log.removeFilter(wanted)
-
 class _Lines(TrainerCallback):
     "Counts steps for the lines that are written where no bar is shown"
     def __init__(self, activity): self.activity = activity
@@ -404,17 +346,13 @@ class _Bar(ProgressCallback):
         if self.training_bar is not None: self.training_bar.set_postfix(losses)
     def on_prediction_step(self, *args, **kw): pass
 
-# %% ../nbs/01d_trainer.ipynb #a6a5f88d
-def run_trainer(
-    trainer, # a `KDTrainer`
-    output,  # its `OutputDir`, or None
-):
+def run_trainer(trainer, output): # a `KDTrainer`; its `OutputDir`, or None
     "Train, from the last checkpoint if there is one; a signal ends it with a checkpoint"
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_Bar)
-    with (StopOnSignal() if output else nullcontext()) as stop, \
-         _plain_attention(trainer.model, trainer.args), _few_threads(trainer.model), _no_time_warning(), \
-         heartbeat.doing('training: step') as activity:
+    stopping = StopOnSignal() if output else nullcontext()
+    with stopping as stop, heartbeat.doing('training: step') as activity, \
+         _plain_attention(trainer.model, trainer.args), _few_threads(trainer.model):
         if stop: trainer.add_callback(stop)
         trainer.add_callback(_Lines(activity))
         with main_first(): last = last_checkpoint(trainer.args.output_dir)

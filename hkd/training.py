@@ -8,7 +8,6 @@ __all__ = ['MIN_STEPS', 'DEFAULTS', 'TrainResult', 'distill', 'finetune', 'check
 
 # %% ../nbs/01e_training.ipynb #b01c3a1f
 import dataclasses, json, os, tempfile, time, warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np, torch
@@ -22,21 +21,20 @@ from .files import HKDError, OutputDir
 from .images import open_image
 from .kd import KD, split_kd
 from .light import predictions
-from .heads import head_problem, label_names
+from .architecture import model_name
+from .heads import head_problem, label_names, set_labels
 from .models import input_length, processor_of, save_model, weight_sums
-from .heads import set_labels
 from .progress import shows_bars
 from .resume import (is_main, last_checkpoint, main_first, process_count, run_key, step_size,
                         train_within_memory, work_folder)
 from .teachers import (TrainSet, as_model, collect_teacher_logits, device_of, evaluation_mode, predict_logits,
-                       teacher_key, to_device, transfer_set, with_labels)
-from .architecture import model_name
+                          teacher_key, to_device, transfer_set, with_labels)
 from .trainer import KDTrainer, run_trainer, used_rows, word_table
 from transformers import TrainingArguments
 from transformers.integrations import integration_utils
 
 # %% ../nbs/01e_training.ipynb #5a5dc1ac
-@dataclass
+@dataclasses.dataclass
 class TrainResult:
     "The result of training"
     model:nn.Module      # the trained model; with an output folder, as loaded from there
@@ -86,11 +84,8 @@ def finetune(
     return fit(model, task, None, None, views, max_length, output_dir, training_args)
 
 # %% ../nbs/01e_training.ipynb #0893c260
-def check_image_size(
-    size:int,  # side of the images, in pixels
-    task:Task, # what is to be trained on
-):
-    "Refuse a size for texts"
+def check_image_size(size:int, task:Task): # side in pixels
+    "Refuse a size of images where the task has texts"
     if task.modality!='image':
         raise HKDError(f"image_size={size}", f"task {task.name!r} has texts", "leave it out")
 
@@ -105,13 +100,8 @@ def _load_to_train(model, task, image_size, training_args):
 # %% ../nbs/01e_training.ipynb #f00e5a01
 MIN_STEPS = 500   # optimizer steps that a small table gets
 
-def default_epochs(
-    n:int,              # training examples
-    batch_size:int=32,  # examples a step
-    least:int=3,        # epochs of a large table
-    min_steps:int=None, # steps of a small one; None: `MIN_STEPS`
-)->int:                 # `least`, or as many as these steps take
-    "How many epochs a table is trained for when none are given"
+def default_epochs(n:int, batch_size:int=32, least:int=3, min_steps:int=None)->int:
+    "Epochs of n examples when none are given: `least`, or as many as `min_steps` (`MIN_STEPS`) take"
     epochs = max(least, -(-(min_steps or MIN_STEPS)//_steps(n, batch_size)))
     return epochs + -epochs%_every(epochs)
 
@@ -120,9 +110,7 @@ def _steps(n, batch_size): return max(1, -(-n//batch_size)) # in an epoch
 def _every(epochs): return -(-epochs//10) # epochs between two evaluations, so that there are ten at most
 
 # %% ../nbs/01e_training.ipynb #f00e5a05
-def default_lr(
-    model,   # a float model that is to be trained whole
-)->float:    # 5e-5 for BERT-base, more for a smaller model
+def default_lr(model)->float: # of a float model that is to be trained whole
     "The learning rate when none is given: 5e-5 x (86 million / weights outside the word embeddings)^(1/3)"
     words = {id(p) for p in table.parameters()} if (table := word_table(model)) is not None else set()
     weights = sum(p.numel() for p in model.parameters() if id(p) not in words)
@@ -135,22 +123,18 @@ DEFAULTS = dict(
     save_total_limit=1, load_best_model_at_end=True, report_to='none', remove_unused_columns=False,
     ddp_timeout=10**6)
 
-_AUTO = ('num_train_epochs', 'learning_rate')   # None: automatic
-
 def has_bf16()->bool:
     "Does this machine compute in bfloat16 at full speed?"
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu.get_capabilities().get('avx512_bf16', False)
 
-def training_arguments(
-    task:Task,          # gives the metric to select by
-    n:int,              # examples an epoch
-    folder='unused',    # where checkpoints go
-    model=None,         # what is trained: gives the learning rate, see `default_lr`
-    **given,            # fields of `TrainingArguments`
-)->TrainingArguments:
-    "`TrainingArguments` with hkd's defaults"
-    given = {k:v for k,v in full_names(given).items() if v is not None or k not in _AUTO}
+def _given(args): # by full names; None where they are automatic is as if left out
+    automatic = 'num_train_epochs', 'learning_rate'
+    return {k:v for k,v in full_names(args).items() if v is not None or k not in automatic}
+
+def training_arguments(task:Task, n:int, folder='unused', model=None, **given)->TrainingArguments:
+    "`TrainingArguments` with hkd's defaults, for n examples an epoch; `default_lr` needs the model"
+    given = _given(given)
     _check_given(given, task)
     args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}',
             'bf16':has_bf16() and not task.is_regression,
@@ -183,14 +167,12 @@ def _check_given(given, task):
         warnings.warn("bf16 and fp16 round the numbers of a regression by up to 0.4 %: "
                       "leave them out for large targets")
 
-def check_trackers(
-    names, # a tracker, or several
-):
+def check_trackers(names): # one, or several
     "Refuse a tracker that doesn't exist, or whose package is missing"
     for k in set(listify(names))-{'none','all'}:
         check_tracker(k, integration_utils.INTEGRATION_TO_CALLBACK)
         if k not in integration_utils.get_available_reporting_integrations():
-            package = dict(tensorboard='tensorboardX').get(k, k)
+            package = 'tensorboardX' if k=='tensorboard' else k
             raise HKDError(f"report_to={k!r}", "its package is not installed", f"pip install {package}")
 
 # %% ../nbs/01e_training.ipynb #f00e5a07
@@ -204,11 +186,7 @@ def _automatic(given, n, model):
     if set(schedule) & set(given): schedule = dict(num_train_epochs=schedule['num_train_epochs'])
     return found | schedule
 
-def default_schedule(
-    n:int,          # training examples
-    batch_size:int, # examples a step
-    **floor,        # see `default_epochs`
-)->dict:            # fields of `TrainingArguments`
+def default_schedule(n:int, batch_size:int, **floor)->dict: # see `default_epochs`
     "Automatic epochs; beyond ten, ten evaluations and two checkpoints at most, and the last step's model"
     epochs = default_epochs(n, batch_size, **floor)
     if epochs<=10: return dict(num_train_epochs=epochs)
@@ -217,19 +195,10 @@ def default_schedule(
                 save_strategy='steps', save_steps=5*every, load_best_model_at_end=False)
 
 # %% ../nbs/01e_training.ipynb #9106e064
-def fit(
-    model,               # to be trained, in place
-    task:Task,           # a task, or what `load_task` takes
-    teacher=None,        # a model, a folder or hub name, or several as a `MeanEnsemble`; None: labels only
-    kd:KD=None,          # how the teacher teaches; None: `KD()`
-    views:int=4,         # augmented views of an image, one an epoch in turn; 0: no augmentation
-    max_length:int=128,  # tokens a text is cut to
-    output_dir=None,     # where to save the model; None: nowhere
-    training_args:dict=None, # fields of `TrainingArguments`
-    callbacks=(),        # more of Trainer's callbacks, part of the run's key by their repr
-    finish=None,         # makes the model that is saved from the one that was trained
-)->TrainResult:
-    "A model trained on a task, with a teacher or without"
+def fit(model, task:Task, teacher=None, kd:KD=None, views:int=4, max_length:int=128, output_dir=None,
+        training_args:dict=None, callbacks=(), finish=None)->TrainResult:
+    """A model trained on a task, with a teacher or without; arguments as for `distill`. `callbacks` are more
+    of Trainer's, part of the run's key by their repr; finish(trained model) makes the one that is saved"""
     start,task,kd = time.time(), load_task(task), kd or KD()
     extra = transfer_set(teacher, task, kd)
     if kd.mix:
@@ -237,8 +206,7 @@ def fit(
         task = dataclasses.replace(task, augment={**task.augment, 'mix':kd.mix})
     if teacher is not None and not hasattr(teacher, 'teachers'): teacher = as_model(teacher, task)
     n = len(task.splits['train'])+len(extra or ())
-    given = full_names(training_args or {})
-    training_args = {k:v for k,v in given.items() if v is not None or k not in _AUTO}
+    training_args = _given(training_args or {})
     args = training_arguments(task, n, model=model, **training_args)
     set_labels(model, task, reset_head=True, seed=args.seed)
     text,objective = task.modality=='text', {} if teacher is None else kd.objective()
@@ -248,15 +216,12 @@ def fit(
         key = run_key(model, task, teacher_id, objective, extra, views, max_length, training_args, callbacks)
         output = output_dir and OutputDir(output_dir, *key, resumable=last_checkpoint)
     if output and output.state=='done': return _saved(output, task)
-    views = min(views, _epochs(args, n))
-    cached = combine = None
-    with main_first():
-        if teacher is not None:
-            bf16 = bool(training_args.get('bf16'))
-            cached,combine = collect_teacher_logits(teacher, task, extra, views, max_length,
-                                                    args.device, bf16, store=not kd.beta)
-    read = lambda split, view=None: prepare(task, split, processor_of(model), max_length, view, keep=True)
+    views,bf16 = min(views, _epochs(args, n)), bool(training_args.get('bf16'))
     sources = ['train'] if extra is None else ['train', extra]
+    with main_first():
+        cached,combine = collect_teacher_logits(teacher, task, sources, views, max_length, args.device, bf16,
+                                                store=not kd.beta)
+    read = lambda split, view=None: prepare(task, split, processor_of(model), max_length, view, keep=True)
     parts = [read(split, 0 if views else None) for split in sources]
     with work_folder(output) as work:
         def make(**fields):
@@ -272,10 +237,9 @@ def fit(
         model.eval().new_head = False
         if finish: model = finish(model)
         if text: model.config.hkd_max_length = max_length
-        done = TrainResult(model, {}, trainer.state.log_history, 0, trainer.state.global_step)
-        if not output: done.metrics = _metrics(model, task, max_length)
-        elif is_main(): done.metrics = _metrics_of_saved(model, task, output, max_length)
-        done.seconds = time.time()-start+(output.seconds if output else 0)
+        metrics = _metrics(model, task, max_length, output) if is_main() or not output else {}
+        seconds = time.time()-start+(output.seconds if output else 0)
+        done = TrainResult(model, metrics, trainer.state.log_history, seconds, trainer.state.global_step)
         if output and is_main(): _save(done, task, output, teacher_id, objective, trainer.args)
     return _saved(output, task) if output else done
 
@@ -283,14 +247,12 @@ def _epochs(args, n): # how many are begun
     return int(np.ceil(args.max_steps*step_size(args)/n if args.max_steps>0 else args.num_train_epochs))
 
 # %% ../nbs/01e_training.ipynb #9106e066
-def _metrics(model, task, max_length):
+def _metrics(model, task, max_length, output):
+    "Metrics of a model on each split but train; if it is to be saved, as it is saved and loaded again"
     splits = [split for split in task.splits if split!='train']
-    return {split:evaluate(model, task, split, max_length=max_length) for split in splits}
-
-def _metrics_of_saved(model, task, output, max_length):
-    "Metrics of the model as it is saved and loaded again"
-    with tempfile.TemporaryDirectory(dir=output.partial) as d:
-        return _metrics(as_model(save_model(model, Path(d)/'model'), task), task, max_length)
+    with tempfile.TemporaryDirectory(dir=output.partial if output else None) as d:
+        if output: model = as_model(save_model(model, Path(d)/'model'), task)
+        return {split:evaluate(model, task, split, max_length=max_length) for split in splits}
 
 def _save(done, task, output, teacher, objective, args):
     "Save a finished run: the checkpoint with its metrics"

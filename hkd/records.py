@@ -32,26 +32,26 @@ _Text = Annotated[str, Field(min_length=1)]
 class Row(BaseModel):
     "The fields of a row and their checks; metrics with other names must be numbers"
     model_config = ConfigDict(extra='allow', strict=True, allow_inf_nan=False)
-    name:_Text                        # how tables and `source` refer to it
+    name:_Text                                # how tables and `source` refer to it
     method:Literal[METHODS]
-    source:str|None                  # name of the row it was made from
-    task:_Text                        # such as 'sst2'
-    split:_Text                       # another split is another row
-    n:PositiveInt                    # examples of the split
-    accuracy:_Percent|None            # mean over seeds; None for a regression task
-    accuracy_sd:NonNegativeFloat|None          # standard deviation over seeds
+    source:str|None                           # name of the row it was made from
+    task:_Text                                # such as 'sst2'
+    split:_Text                               # another split is another row
+    n:PositiveInt                             # examples of the split
+    accuracy:_Percent|None                    # mean over seeds; None for a regression task
+    accuracy_sd:NonNegativeFloat|None         # standard deviation over seeds
     seeds:list
-    accuracies:list[_Percent]         # one for each seed
+    accuracies:list[_Percent]                 # one for each seed
     interval:Annotated[list[float], Field(min_length=2, max_length=2)]|None   # Wilson, 95 %
-    parameters:NonNegativeFloat|None           # logical: packed ones count whole
-    nonzero_parameters:NonNegativeFloat|None   # of which not zero
-    bytes_on_disk:NonNegativeFloat|None        # of the saved model
-    compression_ratio:NonNegativeFloat|None    # the teacher's bytes / these bytes
-    retention:NonNegativeFloat|None            # accuracy in percent of the teacher's
-    latency_ms_p50:NonNegativeFloat|None       # median time of one batch
-    latency_ms_p95:NonNegativeFloat|None       # 95th percentile
-    backend:str|None                  # what ran it, such as 'torch'
-    model:str|None                   # hub identity or content hash
+    parameters:NonNegativeFloat|None          # logical: packed ones count whole
+    nonzero_parameters:NonNegativeFloat|None  # of which not zero
+    bytes_on_disk:NonNegativeFloat|None       # of the saved model
+    compression_ratio:NonNegativeFloat|None   # the teacher's bytes / these bytes
+    retention:NonNegativeFloat|None           # accuracy in percent of the teacher's
+    latency_ms_p50:NonNegativeFloat|None      # median time of one batch
+    latency_ms_p95:NonNegativeFloat|None      # 95th percentile
+    backend:str|None                          # what ran it, such as 'torch'
+    model:str|None                            # hub identity or content hash
     device:str|None = None
     energy_source:str|None = None
     note:str|None = None
@@ -168,8 +168,7 @@ def _add_mean(r):
         r.interval = list(wilson(r.accuracy*r.n/100, r.n))
 
 # %% ../nbs/05d_records.ipynb #323feb5e
-_PACKAGES = ('hkd', 'torch', 'transformers', 'datasets', 'accelerate', 'peft', 'bitsandbytes', 'scikit-learn',
-             'numpy')
+_PACKAGES = 'hkd torch transformers datasets accelerate peft bitsandbytes scikit-learn numpy'.split()
 
 def _version(package):
     with suppress(PackageNotFoundError): return version(package)
@@ -266,16 +265,12 @@ def save_results(record, path)->Path: # the JSON file, such as 'results/bert.jso
     d = {'sha256': _sha256(d), **d}
     return atomic_write(path, json.dumps(d, indent=1, ensure_ascii=False, allow_nan=False)+'\n')
 
-def load_results(
-    path,      # a JSON file that `save_results` wrote
-)->Record:     # checked again
-    "Read a record"
+def load_results(path)->Record: # a JSON file that `save_results` wrote
+    "Read a record, and check it again"
     path = Path(path)
     if not path.is_file(): raise MissingError(f'{path}: no such file; save_results writes one')
     try: d = json.loads(path.read_text(encoding='utf-8-sig'))
-    except json.JSONDecodeError as e:
-        raise HKDError(f'{path}', f'not whole JSON (line {e.lineno})', 'make it again') from None
-    except UnicodeDecodeError: raise HKDError(f'{path}', 'not a text file', 'give a record') from None
+    except ValueError: raise HKDError(f'{path}', 'not whole JSON', 'make it again') from None
     if not isinstance(d, dict): d = {}
     if d.pop('sha256', None) not in (None, _sha256(d)):   # the first records have none
         raise HKDError(f'{path}', 'damaged or edited: its SHA-256 is not what was saved', 'make it again')

@@ -62,9 +62,10 @@ COLUMNS = dict(   # column: (heading, row -> text or None)
 _LEFT = {'name', 'method', 'task', 'split', 'source', 'backend', 'model', 'note', 'verdict'}   # texts
 _SHOWN_ELSEWHERE = {'class_accuracy', 'device', 'threads', 'batch_size', 'length', 'energy_source', 'ece',
                     'throughput', 'peak_memory_mb', 'energy_j_per_1000', 'note'}
+
 class Table:
     "Rows as text: Markdown in a notebook, `rich` in a terminal, aligned by `str`"
-    def __init__(self, keys, heads, cells, differences=()): store_attr()   # of `compare`: a `Paired` a line
+    def __init__(self, keys, heads, cells, differences=()): store_attr()
     def __rich__(self, box=box.SIMPLE_HEAD):
         out = RichTable(box=box, pad_edge=False, header_style='bold', padding=(0, 1) if box is None else 0)
         for key,head in zip(self.keys, self.heads):
@@ -72,21 +73,18 @@ class Table:
         for cells in self.cells: out.add_row(*map(Text, cells))
         return out
     def __str__(self):
-        text = io.StringIO()
         plain = dict(color_system=None, force_terminal=False, force_jupyter=False)
-        Console(file=text, width=10_000, **plain).print(self.__rich__(box=None))
-        return '\n'.join(line.rstrip() for line in text.getvalue().splitlines())
+        console = Console(file=io.StringIO(), width=10_000, **plain)
+        console.print(self.__rich__(box=None))
+        return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines())
     __repr__ = __str__
     def _repr_markdown_(self):
         rule = [':---' if key in _LEFT else '---:' for key in self.keys]
         escaped = [[cell.replace('|', r'\|') for cell in cells] for cells in (self.heads, rule, *self.cells)]
         return '\n'.join(f"| {' | '.join(cells)} |" for cells in escaped)
 
-def table(
-    rows,           # a record, or rows
-    columns=None,   # names of COLUMNS, fields or metrics; by default all that a row has a value for
-)->Table:           # shows itself
-    "Rows as a table"
+def table(rows, columns:list=None)->Table: # of COLUMNS, fields or metrics; None: all that have a value
+    "A record or rows as a table, which shows itself"
     rows = [{**dict.fromkeys(FIELDS), **r} for r in rows]
     if not rows: raise HKDError('no rows to show', fix='give a record or a list of rows')
     present = {k for r in rows for k in r}
@@ -112,11 +110,8 @@ def _repr_markdown_(self:Record): return table(self)._repr_markdown_()
 def __repr__(self:Record): return str(table(self))
 
 # %% ../nbs/05f_report.ipynb #a3f9e81c
-def compare(
-    rows,     # a record, or rows
-    *pairs,   # (a, b): is row a above row b? or (claim, a, b), with the claim in words
-)->Table:     # its `differences` hold a `Paired` for each line
-    "Rows in pairs, seed by seed: by how much is the first above the second?"
+def compare(rows, *pairs)->Table: # (a, b): is row a above row b? or (claim, a, b), with the claim in words
+    "Rows in pairs, seed by seed: by how much is the first above the second? `differences` has each `Paired`"
     if not pairs: raise HKDError('nothing to compare', fix='give pairs of rows, such as ("kd", "baseline")')
     for pair in pairs:
         if isinstance(pair, str) or len(pair) not in (2, 3) or len(pair)!=len(pairs[0]):
@@ -214,13 +209,9 @@ def _label_front(ax, front):
         lift = max((o.y1-box.y0 for o in boxes if o.x1>box.x0), default=0)   # pixels
         if lift>0: text.set_position((-6, 6+lift*72/ax.figure.dpi))
         boxes.append(text.get_bbox_patch().get_window_extent())
-def plot_tradeoff(
-    rows,                # a record, or rows, of one task and split
-    x='bytes_on_disk',   # or 'parameters', 'latency_ms_p50'
-    ax=None,             # where to draw; None: a new figure
-    labels:bool=True,    # write the names of the models on the front
-):                       # the matplotlib figure
-    "Accuracy against size, with the Pareto front"
+
+def plot_tradeoff(rows, x='bytes_on_disk', ax=None, labels=True): # x: or 'parameters', 'latency_ms_p50'
+    "Accuracy of rows of one task and split against size, with the Pareto front and the names of its models"
     rows = [r for r in rows if r.get(x) is not None and r.get('accuracy') is not None]
     if not rows: raise HKDError(f"no row has both accuracy and {x}", fix="measure it first")
     best = pareto(rows, x)

@@ -144,7 +144,8 @@ def amount(text:str, kind:str)->float|None: # kind: 'bytes', 'ms' or 'seconds'; 
 
 # %% ../nbs/05ha_space.ipynb #de9483c7
 OBJECTIVES = 'accuracy', 'bytes', 'latency'
-SEARCHES = 'tpe', 'gp', 'nsga2', 'cmaes', 'random'
+SEARCHES = dict(tpe='TPESampler', gp='GPSampler', nsga2='NSGAIISampler', cmaes='CmaEsSampler',
+                random='RandomSampler')   # Optuna's names
 
 def check_search(recipe:Recipe, space:dict, trials:int, objectives:list, sampler:str,
                  max_bytes:float=None, max_latency:float=None):

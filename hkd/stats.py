@@ -19,12 +19,8 @@ from .files import HKDError
 def _check_level(level):
     if not 0<level<1: raise HKDError(f"level={level}", "not between 0 and 1", "give .95, for instance")
 
-def wilson(
-    correct:float,    # right answers; may be fractional, for a mean over seeds
-    n:int,            # examples
-    level:float=.95,  # confidence level
-)->tuple:             # (low, high) in percent
-    "Wilson's interval for an accuracy of `correct` out of `n`. Reference: Wilson 1927"
+def wilson(correct:float, n:int, level:float=.95)->tuple: # (low, high) in percent
+    "Wilson's interval for `correct`, a count or a mean of counts, out of `n`. Reference: Wilson 1927"
     _check_level(level)
     if not n>0: raise HKDError(f"n={n}", "an interval needs at least one example")
     if not 0<=correct<=n: raise HKDError(f"correct={correct}", f"not a count between 0 and n={n}")
@@ -39,10 +35,7 @@ class McNemar(NamedTuple):
     b10:int   # examples that only the first model had right
     p:float   # two-sided p-value
 
-def mcnemar(
-    a,         # was the first model right? bool (examples,)
-    b,         # was the second? bool (examples,), in the same order
-)->McNemar:    # b01, b10 and the p-value
+def mcnemar(a, b)->McNemar: # was the first model right, was the second? bool (examples,), in the same order
     "McNemar's exact test of two models on the same examples. Reference: McNemar 1947"
     a, b = np.asarray(a), np.asarray(b)
     for name,x in dict(a=a, b=b).items():
@@ -74,12 +67,8 @@ class Paired(NamedTuple):
         ci = '{:g} % CI {:+.1f} to {:+.1f}'.format(100*self.level, *self.interval)
         return f'{self.mean:+.1f} points ({ci}, {self.n} seeds): {self.conclusion}'
 
-def paired(
-    a,                # one number for each seed, such as accuracy in percent
-    b,                # the same of the control, seeds in the same order
-    level:float=.95,  # of the interval
-)->Paired:            # of the differences a - b
-    "Paired differences over seeds: mean, standard deviation, n and Student's interval"
+def paired(a, b, level:float=.95)->Paired: # a number for each seed, such as accuracy; the same of the control
+    "Paired differences a - b over seeds: mean, standard deviation, n and Student's interval"
     _check_level(level)
     if len(a)!=len(b) or not len(a): raise HKDError(f"{len(a)} and {len(b)} numbers", "give one pair a seed")
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
@@ -115,12 +104,8 @@ def class_accuracy(z, y, names)->dict: # logits (examples, classes), labels, nam
     return {str(c): dict(accuracy=100*r/n if n else None, n=n) for c,r,n in zip(names, right, total)}
 
 # %% ../nbs/05c_stats.ipynb #ba74d921
-def pareto(
-    rows,                # rows of one task and split
-    x='bytes_on_disk',   # the less the better
-    y='accuracy',        # the more the better
-)->list:                 # from small to large; rows that lack either are left out
-    "Rows that no other row beats in both"
+def pareto(rows, x='bytes_on_disk', y='accuracy')->list: # of one task; less of x and more of y is better
+    "Rows that no other row beats in both, from small to large; rows that lack either are left out"
     rows = [r for r in rows if r.get(x) is not None and r.get(y) is not None]
     where = sorted({f"{r.get('task')} {r.get('split')}" for r in rows})
     if len(where)>1: raise HKDError(f"rows of {' and '.join(where)}", fix="give those of one task and split")

@@ -19,7 +19,7 @@ from .jobs import plan
 from .measure import load
 from .pipeline import run_jobs
 from .recipe import Artifact, Recipe, from_dict, to_dict, to_toml, trains
-from .space import Range, needed, recipe_key, with_values
+from .space import SEARCHES, Range, needed, recipe_key, with_values
 from .stages import check_recipe
 from .trainer import watch_evaluations
 from .training import evaluate
@@ -121,9 +121,7 @@ def _open_storage(search, optuna):
 
 def _sampler(search, optuna, seed):
     "Optuna's sampler of that name"
-    names = dict(tpe='TPESampler', gp='GPSampler', nsga2='NSGAIISampler', cmaes='CmaEsSampler',
-                 random='RandomSampler')
-    try: return getattr(optuna.samplers, names[search.sampler])(seed=seed)
+    try: return getattr(optuna.samplers, SEARCHES[search.sampler])(seed=seed)
     except ImportError as e:
         raise HKDError(f"search={search.sampler!r}", f"{e}", "pip install 'hkd[tune]'") from None
 

@@ -69,10 +69,9 @@ def _submit(search, workers, settings, until, study, progress):
     try: import submitit
     except ImportError:
         raise HKDError("slurm", "submitit is not installed", "pip install 'hkd[slurm]'") from None
-    settings = dict(settings)
-    executor = submitit.AutoExecutor(folder=search.folder/'slurm', cluster=settings.pop('cluster', None))
+    executor = submitit.AutoExecutor(folder=search.folder/'slurm', cluster=settings.get('cluster'))
     general = 'timeout_min', 'mem_gb', 'gpus_per_node', 'cpus_per_task', 'name'
-    settings = {k if k in general else f'slurm_{k}':v for k,v in settings.items()}
+    settings = {k if k in general else f'slurm_{k}':v for k,v in settings.items() if k!='cluster'}
     try: executor.update_parameters(**settings)
     except (NameError, TypeError, ValueError) as e:
         raise HKDError("slurm", ' '.join(str(e).split())[:100], "see the parameters of submitit") from None
@@ -154,12 +153,9 @@ class TuneResult:
     importances:dict# share of the differences in loss that a field explains
 
     @property
-    def difference(self): return compare(self.rows, ('best', 'default')).differences[0]
-
-    @property
     def verdict(self):
         "Is the best trial better than the defaults, in a line"
-        d = self.difference
+        d = compare(self.rows, ('best', 'default')).differences[0]
         if d.interval is None: return f"Best trial minus default: {d}. Use at least 3 seeds for a conclusion."
         no = '' if d.conclusion=='better' else 'no '
         return f"The best trial is {no}better than the default: {d}."

@@ -18,11 +18,8 @@ from .stages import narrow, shrink, start_of, with_zeros
 from .teachers import as_model
 
 # %% ../nbs/05hb_footprint.ipynb #05hb0007
-def untrained(
-    job,  # a `Job`
-    task, # loaded
-):        # a model with its `processor`
-    "What a job makes, without the training: the shape is right, the weights are not"
+def untrained(job, task):
+    "The model that a `Job` makes, without the training: the shape is right, the weights are not"
     stage,size = job.stage, getattr(job.stage, 'image_size', None)
     if job.parent: model = untrained(job.parent, task)
     else: model = as_model(start_of(job, task), task, reset_head=True, seed=job.seed)
@@ -31,19 +28,13 @@ def untrained(
     return with_zeros(narrow(model, stage), stage) if isinstance(stage, Prune) else model
 
 # %% ../nbs/05hb_footprint.ipynb #05hb0009
-def footprint(
-    recipe:Recipe,  # its last stage is measured
-    task,           # loaded
-    length:int=32,  # tokens of a text that is timed
-    speed:bool=True,# time it?
-)->dict:            # bytes; latency_ms: the median time of one example
+def footprint(recipe:Recipe, task)->dict: # bytes; latency_ms: the median time of one example
     "Size and speed of a recipe's last model, before anything is trained"
     last = recipe.stages[-1]
-    job = next(job for job in plan(recipe) if job.stage is last)
-    model = untrained(job, task)
+    model = untrained(next(job for job in plan(recipe) if job.stage is last), task)
     with tempfile.TemporaryDirectory() as d:
         folder = Path(d)/'model'
         if not isinstance(last, Artifact): save_model(model, folder)
         else: model = load_compressed(save_compressed(model, folder, last.embeddings))
-        found = dict(bytes=artifact_bytes(folder))
-    return found | (dict(latency_ms=latency(model, length=length)['latency_ms_p50']) if speed else {})
+        size = artifact_bytes(folder)
+    return dict(bytes=size, latency_ms=latency(model)['latency_ms_p50'])

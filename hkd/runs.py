@@ -214,10 +214,10 @@ class TuneOptions:
 
     def arguments(self, recipe, runs):
         "Checked arguments of `tune`"
-        from hkd.space import amount, check_search, read_space
+        from hkd.space import amount, check_search, split_space
         objective, timeout = comma_list(self.objective) or [], amount(self.timeout, 'seconds')
         limits = dict(max_bytes=amount(self.max_bytes, 'bytes'), max_latency=amount(self.max_latency, 'ms'))
-        base, space = read_space(recipe)
+        base, space = split_space(recipe)
         check_search(base, space, self.trials, objective, self.search, **limits)
         check_early(base, runs, folder=False)
         for name in ('workers', 'seeds'):

@@ -19,12 +19,8 @@ from .files import HKDError
 def _check_level(level):
     if not 0<level<1: raise HKDError(f"level={level}", "not between 0 and 1", "give .95, for instance")
 
-def wilson(
-    correct:float,    # right answers; may be fractional, for a mean over seeds
-    n:int,            # examples
-    level:float=.95,  # confidence level
-)->tuple:             # (low, high) in percent
-    "Wilson's interval for an accuracy of `correct` out of `n`. Reference: Wilson 1927"
+def wilson(correct:float, n:int, level:float=.95)->tuple: # (low, high) in percent
+    "Wilson's interval for `correct`, a count or a mean of counts, out of `n`. Reference: Wilson 1927"
     _check_level(level)
     if not n>0: raise HKDError(f"n={n}", "an interval needs at least one example")
     if not 0<=correct<=n: raise HKDError(f"correct={correct}", f"not a count between 0 and n={n}")
@@ -32,31 +28,25 @@ def wilson(
     center, half = correct+z*z/2, z*math.sqrt(correct*(n-correct)/n + z*z/4)
     return max(0., 100*(center-half)/(n+z*z)), min(100., 100*(center+half)/(n+z*z))
 
-# %% ../nbs/05c_stats.ipynb #8a44ed16
+# %% ../nbs/05c_stats.ipynb #cfdca7b7
 class McNemar(NamedTuple):
     "Outcome of `mcnemar`"
     b01:int   # examples that only the second model had right
     b10:int   # examples that only the first model had right
     p:float   # two-sided p-value
 
-def _check_right(x, name):
-    x = np.asarray(x)
-    if x.dtype!=bool: raise HKDError(name, f"holds {x.dtype}, not bool", "give `predictions == labels`")
-    if x.ndim!=1 or not len(x): raise HKDError(name, f"has shape {x.shape}", "give one bool for each example")
-    return x
-
-# %% ../nbs/05c_stats.ipynb #cfdca7b7
-def mcnemar(
-    a,         # was the first model right? bool (examples,)
-    b,         # was the second? bool (examples,), in the same order
-)->McNemar:    # b01, b10 and the p-value
+def mcnemar(a, b)->McNemar: # was the first model right, was the second? bool (examples,), in the same order
     "McNemar's exact test of two models on the same examples. Reference: McNemar 1947"
-    a, b = _check_right(a, 'a'), _check_right(b, 'b')
+    a, b = np.asarray(a), np.asarray(b)
+    for name,x in dict(a=a, b=b).items():
+        if x.dtype!=bool: raise HKDError(name, f"holds {x.dtype}, not bool", "give `predictions == labels`")
+        if x.ndim!=1 or not len(x):
+            raise HKDError(name, f"has shape {x.shape}", "give one bool for each example")
     if len(a)!=len(b): raise HKDError(f"{len(a)} answers against {len(b)}", "not the same examples")
     b01, b10 = int((~a & b).sum()), int((a & ~b).sum())
     return McNemar(b01, b10, float(binomtest(b01, b01+b10).pvalue) if b01+b10 else 1.)
 
-# %% ../nbs/05c_stats.ipynb #c0fc0aac
+# %% ../nbs/05c_stats.ipynb #aaa23d59
 class Paired(NamedTuple):
     "Outcome of `paired`"
     mean:float            # mean difference, in the unit of the input
@@ -66,35 +56,28 @@ class Paired(NamedTuple):
     level:float=.95       # of the interval
 
     @property
-    def conclusion(self)->str: # 'better', 'worse' or 'no significant difference'
-        "What the interval shows"
+    def conclusion(self)->str:
+        "'better', 'worse' or 'no significant difference', as the interval shows"
         low, high = self.interval or (0, 0)
         if low>0: return 'better'
         return 'worse' if high<0 else 'no significant difference'
 
     def __str__(self):
         if not self.interval: return f'{self.mean:+.1f} points ({self.n} seed{"s"*(self.n>1)}, no interval)'
-        low, high = self.interval
-        return (f'{self.mean:+.1f} points ({self.level:.0%} CI {low:+.1f} to {high:+.1f}, {self.n} seeds): '
-                f'{self.conclusion}').replace('%', ' %')
+        ci = '{:g} % CI {:+.1f} to {:+.1f}'.format(100*self.level, *self.interval)
+        return f'{self.mean:+.1f} points ({ci}, {self.n} seeds): {self.conclusion}'
 
-# %% ../nbs/05c_stats.ipynb #aaa23d59
-def paired(
-    a,                # one number for each seed, such as accuracy in percent
-    b,                # the same of the control, seeds in the same order
-    level:float=.95,  # of the interval
-)->Paired:            # of the differences a - b
-    "Paired differences over seeds: mean, standard deviation, n and Student's interval"
+def paired(a, b, level:float=.95)->Paired: # a number for each seed, such as accuracy; the same of the control
+    "Paired differences a - b over seeds: mean, standard deviation, n and Student's interval"
     _check_level(level)
     if len(a)!=len(b) or not len(a): raise HKDError(f"{len(a)} and {len(b)} numbers", "give one pair a seed")
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    difference, mean = a-b, float(np.mean(a-b))
+    mean = float(np.mean(a-b))
     if not math.isfinite(mean): raise HKDError("a number is not finite", fix="leave out the seed in both")
     if len(a)==1: return Paired(mean, None, 1, None)
-    sd = float(np.std(difference, ddof=1))
+    sd = float(np.std(a-b, ddof=1))
     if sd<=1e-5*max(abs(a).max(), abs(b).max()): return Paired(mean, sd, len(a), None)   # six digits are kept
-    interval = tuple(map(float, ttest_rel(a, b).confidence_interval(level)))
-    return Paired(mean, sd, len(a), interval, level)
+    return Paired(mean, sd, len(a), tuple(map(float, ttest_rel(a, b).confidence_interval(level))), level)
 
 # %% ../nbs/05c_stats.ipynb #0b81272c
 def _check_logits(z, y):
@@ -104,12 +87,8 @@ def _check_logits(z, y):
     if len(z)!=len(y) or not len(y): raise HKDError(f"{len(z)} logits, {len(y)} labels", "give one each")
     return z, y
 
-def ece(
-    z,            # logits (examples, classes)
-    y,            # labels (examples,)
-    bins:int=15,  # of equal width, from 0 to 1
-)->float:         # percent; 0 is perfect
-    "Expected calibration error. Reference: Guo et al. 2017, arXiv:1706.04599"
+def ece(z, y, bins:int=15)->float: # logits (examples, classes), labels; bins of equal width, from 0 to 1
+    "Expected calibration error in percent; 0 is perfect. Reference: Guo et al. 2017, arXiv:1706.04599"
     z, y = _check_logits(z, y)
     if not bins>=1: raise HKDError(f"bins={bins}", "less than one")
     p = softmax(z, 1)
@@ -117,24 +96,16 @@ def ece(
     return float(100*np.abs(np.bincount(np.ceil(p.max(1)*bins).astype(int), gap)).sum()/len(y))
 
 # %% ../nbs/05c_stats.ipynb #60a7ff42
-def class_accuracy(
-    z,      # logits (examples, classes)
-    y,      # labels (examples,)
-    names,  # of the classes, in the order of the logits
-)->dict:    # name -> {'accuracy': percent or None, 'n': examples}
-    "Accuracy of each class"
+def class_accuracy(z, y, names)->dict: # logits (examples, classes), labels, names of the classes
+    "Name of each class -> {'accuracy': percent or None, 'n': examples}"
     z, y = _check_logits(z, y)
     if len(names)!=z.shape[1]: raise HKDError(f"{len(names)} names, {z.shape[1]} classes", "give one each")
     total, right = (np.bincount(c, minlength=len(names)).tolist() for c in (y, y[z.argmax(1)==y]))
     return {str(c): dict(accuracy=100*r/n if n else None, n=n) for c,r,n in zip(names, right, total)}
 
 # %% ../nbs/05c_stats.ipynb #ba74d921
-def pareto(
-    rows,                # rows of one task and split
-    x='bytes_on_disk',   # the less the better
-    y='accuracy',        # the more the better
-)->list:                 # from small to large; rows that lack either are left out
-    "Rows that no other row beats in both"
+def pareto(rows, x='bytes_on_disk', y='accuracy')->list: # of one task; less of x and more of y is better
+    "Rows that no other row beats in both, from small to large; rows that lack either are left out"
     rows = [r for r in rows if r.get(x) is not None and r.get(y) is not None]
     where = sorted({f"{r.get('task')} {r.get('split')}" for r in rows})
     if len(where)>1: raise HKDError(f"rows of {' and '.join(where)}", fix="give those of one task and split")

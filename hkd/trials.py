@@ -6,10 +6,11 @@
 __all__ = ['HEARTBEAT', 'Search', 'shared_jobs', 'run_shared', 'quality', 'open_study', 'run_trial', 'counted', 'work']
 
 # %% ../nbs/05hc_trials.ipynb #05hc0004
-import json, logging, time, warnings
-from contextlib import contextmanager, nullcontext, suppress
+import json, logging, math, time, warnings
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from filelock import FileLock, Timeout
 from .artifact import artifact_bytes
 from .data import load_task
 from .files import HKDError, atomic_write, text_sha256
@@ -18,7 +19,7 @@ from .jobs import plan
 from .measure import load
 from .pipeline import run_jobs
 from .recipe import Artifact, Recipe, from_dict, to_dict, to_toml, trains
-from .space import Range, check_search, needed, recipe_key, with_values
+from .space import SEARCHES, Range, needed, recipe_key, with_values
 from .stages import check_recipe
 from .trainer import watch_evaluations
 from .training import evaluate
@@ -37,18 +38,8 @@ class Search:
     sampler:str = 'tpe'       # of SEARCHES
     storage:str|None = None   # a database's URL, or a file that ends in .log; None: SQLite in the folder
 
-    def check(self):
-        "Refuse what cannot be searched"
-        about = [getattr(self, k) for k in ('recipe', 'space', 'trials', 'objectives', 'sampler')]
-        check_search(*about, self.max_bytes, self.max_latency)
-
     @property
     def target(self): return self.recipe.stages[-1].name   # the stage that is measured
-
-    def identity(self)->dict: # plain data
-        "What makes two searches the same"
-        names = 'recipe', 'space', 'objectives', 'max_bytes', 'max_latency'
-        return {k:v for k,v in self.as_json().items() if k in names}
 
     def as_json(self)->dict: # plain data
         "The search for another process"
@@ -63,10 +54,7 @@ class Search:
         return Search(**{**d, 'recipe':from_dict(d['recipe']), 'space':space, 'folder':Path(d['folder'])})
 
 # %% ../nbs/05hc_trials.ipynb #05hc0012
-def shared_jobs(
-    recipe:Recipe, # without ranges
-    folder,        # of all stages of all trials
-)->list:           # of `Job`
+def shared_jobs(recipe:Recipe, folder)->list: # folder: of all stages of all trials
     "The plan of a recipe, each stage in a folder named by all that it depends on"
     jobs,keys = plan(recipe, folder), {}
     for job in jobs:
@@ -79,24 +67,16 @@ def shared_jobs(
         if job.parent: job.model = job.parent.dir
     return jobs
 
-def run_shared(
-    jobs:list,   # from `shared_jobs`
-    task,        # loaded
-    watch=None,  # called with number and metrics at each evaluation of the last stage that trains
-):
+def run_shared(jobs:list, task, watch=None): # watch(number, metrics): at evaluations of the last that trains
     "Run jobs that other processes may need too: one process trains a stage, the others wait"
-    from filelock import FileLock
     last = [job for job in jobs if trains(job.stage)][-1:]
     for job in jobs:
         job.dir.parent.mkdir(parents=True, exist_ok=True)
         watched = watch_evaluations(watch) if watch and job in last else nullcontext()
         with FileLock(f'{job.dir}.lock'), watched: run_jobs([job], task, lambda line: None)
 
-def quality(
-    job,  # the last of a trial, done
-    task, # loaded
-)->dict:  # loss and the task's metric, on tuning
-    "How good a trial's model is on the tuning split"
+def quality(job, task)->dict: # loss and the task's metric
+    "How good the model of a trial's last job is on the tuning split"
     if not isinstance(job.stage, Artifact) and trains(job.stage):
         return json.loads((job.dir/'metrics.json').read_text())['metrics']['tuning']
     return evaluate(load(job.dir, task=task), task, 'tuning', max_length=job.max_length)
@@ -104,70 +84,58 @@ def quality(
 # %% ../nbs/05hc_trials.ipynb #05hc0017
 HEARTBEAT = 60   # seconds between two heartbeats in a database
 
-def _import_optuna():
+@contextmanager
+def _quiet():
+    "Optuna without its lines about each trial, and its notes on what is experimental"
     try: import optuna
     except ImportError:
         raise HKDError("a search", "Optuna is not installed", "pip install 'hkd[tune]'") from None
-    return optuna
-
-@contextmanager
-def _quiet():
-    "Without Optuna's lines about each trial, and its notes on what is experimental"
-    optuna = _import_optuna()
     logs = [logging.getLogger(name) for name in ('optuna', 'alembic')]   # a database sets the second
     before = [log.level for log in logs]
     for log in logs: log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield optuna
+        with warnings.catch_warnings(action='ignore'): yield optuna
     finally:
         for log,level in zip(logs, before): log.setLevel(level)
 
-def _is_journal(storage): return bool(storage) and '://' not in storage
-def _has_locks(storage): return not storage or _is_journal(storage) or storage.startswith('sqlite')
+def _has_locks(storage): return not storage or '://' not in storage or storage.startswith('sqlite')
 
-def _open_storage(storage, folder):
-    optuna = _import_optuna()
-    from optuna.storages.journal import JournalFileBackend, JournalStorage
-    if _is_journal(storage):
+def _open_storage(search, optuna):
+    storage = search.storage
+    if storage and '://' not in storage:
         if not storage.endswith('.log'):
-            raise HKDError(f"storage={storage!r}", "neither a URL nor a .log file",
-                           "write one such as sqlite:///search.db")
+            fix = "write one such as sqlite:///search.db"
+            raise HKDError(f"storage={storage!r}", "neither a URL nor a .log file", fix)
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(storage))
+        journal = optuna.storages.journal
+        return journal.JournalStorage(journal.JournalFileBackend(storage))
     beats = {} if _has_locks(storage) else dict(
         heartbeat_interval=HEARTBEAT, grace_period=2*HEARTBEAT,
         heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback())
-    if not storage: Path(folder).mkdir(parents=True, exist_ok=True)
-    url = storage or f'sqlite:///{Path(folder).resolve()}/search.db'
+    if not storage: search.folder.mkdir(parents=True, exist_ok=True)
+    url = storage or f'sqlite:///{search.folder.resolve()}/search.db'
     try: return optuna.storages.RDBStorage(url, **beats)
     except Exception as e:   # drivers and databases fail in many ways
-        why = ' '.join(str(e).split())
-        raise HKDError(f"storage={storage!r}", f"can't be opened ({why[:80]})",
-                       "check the URL and its driver") from None
+        why = f"can't be opened ({' '.join(str(e).split())[:80]})"
+        raise HKDError(f"storage={storage!r}", why, "check the URL and its driver") from None
 
 def _sampler(search, optuna, seed):
     "Optuna's sampler of that name"
-    names = dict(tpe='TPESampler', gp='GPSampler', nsga2='NSGAIISampler', cmaes='CmaEsSampler',
-                 random='RandomSampler')
-    try: return getattr(optuna.samplers, names[search.sampler])(seed=seed)
+    try: return getattr(optuna.samplers, SEARCHES[search.sampler])(seed=seed)
     except ImportError as e:
         raise HKDError(f"search={search.sampler!r}", f"{e}", "pip install 'hkd[tune]'") from None
 
-def open_study(
-    search:Search, # checked
-    seed:int=0,    # of the sampler; each process has its own
-):                 # an Optuna study
+def open_study(search:Search): # an Optuna study
     "The study of a search: a new one, or the one that it continues"
     with _quiet() as optuna:
         one = len(search.objectives)==1
         pruner = optuna.pruners.HyperbandPruner() if one else optuna.pruners.NopPruner()
         study = optuna.create_study(
-            storage=_open_storage(search.storage, search.folder), study_name=search.recipe.name,
+            storage=_open_storage(search, optuna), study_name=search.recipe.name,
             directions=['minimize']*len(search.objectives), pruner=pruner,
-            sampler=_sampler(search, optuna, seed), load_if_exists=True)
-        about = json.loads(json.dumps(search.identity()))
+            sampler=_sampler(search, optuna, 0), load_if_exists=True)
+        plain = json.loads(json.dumps(search.as_json()))
+        about = {k:plain[k] for k in ('recipe', 'space', 'objectives', 'max_bytes', 'max_latency')}
         kept = study.user_attrs.get('search')
         if kept is None and not study.trials: study.set_user_attr('search', about)
         elif kept!=about:
@@ -184,166 +152,129 @@ def _suggest(trial, name, r):
     if r.is_int: return trial.suggest_int(name, r.low, r.high, step=r.step or 1, log=r.log)
     return trial.suggest_float(name, r.low, r.high, step=r.step, log=r.log)
 
-class _Enough(Exception): "As many trials as wanted are done or running"
+def _drop(trial, why):
+    "End a trial"
+    import optuna
+    trial.set_user_attr('dropped', why)
+    raise optuna.TrialPruned()
 
-def _over_budget(search, size):
-    "What a model's footprint breaks, in words; None: nothing"
+def _check_budget(search, trial, size):
+    "Drop a trial whose model is too large or too slow"
     limits = [('bytes', search.max_bytes, '{:,.0f} bytes'), ('latency_ms', search.max_latency, '{:.2g} ms')]
     for name,limit,form in limits:
-        if limit and size[name]>limit: return f"{form.format(size[name])}, over {form.format(limit)}"
+        if limit and size[name]>limit: _drop(trial, f"{form.format(size[name])}, over {form.format(limit)}")
 
-def _dominated(search, trial, size, best_loss):
-    "The number of a finished trial that is as good in everything, even at the teacher's loss, or None"
-    if len(search.objectives)==1 or best_loss is None: return None
-    hoped = dict(accuracy=best_loss, bytes=size.get('bytes'), latency=size.get('latency_ms'))
-    mine = [hoped[o] for o in search.objectives]
-    for t in trial.study.get_trials(deepcopy=False):
-        if t.values and all(a<=b for a,b in zip(t.values, mine)) and list(t.values)!=mine: return t.number
+def _values(search, loss, size):
+    "A value for each objective"
+    found = dict(accuracy=loss, bytes=size.get('bytes'), latency=size.get('latency_ms'))
+    return [found[o] for o in search.objectives]
 
-def _teacher_loss(jobs):
-    "The lowest loss on tuning of the teachers that are trained already"
+def _check_dominated(search, trial, size, jobs):
+    "Drop a trial if a finished one is as good in everything, even if it lost nothing against its teachers"
+    if len(search.objectives)==1: return
     files = [t.dir/'metrics.json' for job in jobs for t in job.teachers if t.stage is not None]
-    found = [json.loads(f.read_text())['metrics']['tuning']['loss'] for f in files if f.is_file()]
-    return min(found, default=None)
+    losses = [json.loads(f.read_text())['metrics']['tuning']['loss'] for f in files if f.is_file()]
+    if not losses: return
+    mine = _values(search, min(losses), size)
+    for t in trial.study.get_trials(deepcopy=False):
+        if t.values and all(a<=b for a,b in zip(t.values, mine)) and list(t.values)!=mine:
+            _drop(trial, f"trial {t.number} is as good in everything")
 
-def run_trial(
-    search:Search, # what is searched
-    trial,         # an Optuna trial
-    task,          # loaded
-)->list:           # a value for each objective
+def run_trial(search:Search, trial, task)->list: # a value for each objective
     "Try one set of values; raises Optuna's `TrialPruned` for one that is dropped"
-    optuna = _import_optuna()
-    def drop(why):
-        trial.set_user_attr('dropped', why)
-        raise optuna.TrialPruned()
     values = {name:_suggest(trial, name, r) for name,r in search.space.items()}
     try:
         recipe = needed(with_values(search.recipe, values), search.target)
         check_recipe(recipe, task)
-    except HKDError as e: drop(str(e))
+    except HKDError as e: _drop(trial, str(e))
     key = recipe_key(recipe)
     trial.set_user_attr('key', key)
     place = search.folder/'trials'/key
     place.mkdir(parents=True, exist_ok=True)
     atomic_write(place/'recipe.toml', to_toml(replace(recipe, name=key)))
-    jobs = shared_jobs(recipe, search.folder/'stages')
-    size = _size_of(search, recipe, task, place)
-    if why := size and _over_budget(search, size): drop(why)
-    if (better := _dominated(search, trial, size, _teacher_loss(jobs))) is not None:
-        drop(f"trial {better} is as good in everything")
-    return _trained(search, trial, task, jobs, size, place, drop)
-
-def _size_of(search, recipe, task, place):
-    "The footprint of a trial's model, measured once; {} if nothing asks for it"
-    if set(search.objectives)=={'accuracy'} and not (search.max_bytes or search.max_latency): return {}
-    file = place/'footprint.json'
-    if not file.is_file(): atomic_write(file, json.dumps(footprint(recipe, task)))
-    return json.loads(file.read_text())
-
-def _trained(search, trial, task, jobs, size, place, drop):
-    "The objectives of a trial, after its training"
+    jobs,size,file = shared_jobs(recipe, search.folder/'stages'), {}, place/'footprint.json'
+    if set(search.objectives)!={'accuracy'} or search.max_bytes or search.max_latency:
+        if not file.is_file(): atomic_write(file, json.dumps(footprint(recipe, task)))
+        size = json.loads(file.read_text())
+        _check_budget(search, trial, size)
+        _check_dominated(search, trial, size, jobs)
     def watch(number, metrics):
         trial.report(metrics['eval_loss'], number)
-        if trial.should_prune(): drop(f'not promising after evaluation {number}')
+        if trial.should_prune(): _drop(trial, f'not promising after evaluation {number}')
     start = time.time()
     try: run_shared(jobs, task, watch if len(search.objectives)==1 else None)
-    except HKDError as e: drop(str(e))   # such as a training that diverged
+    except HKDError as e: _drop(trial, str(e))   # such as a training that diverged
     finally: trial.set_user_attr('seconds', time.time()-start)
     found = quality(jobs[-1], task)
     if isinstance(jobs[-1].stage, Artifact) and size:
-        size = {**size, 'bytes':artifact_bytes(jobs[-1].dir)}   # a few percent from what was foreseen
-        if why := _over_budget(search, size): drop(why)
+        size['bytes'] = artifact_bytes(jobs[-1].dir)   # a few percent from what was foreseen
+        _check_budget(search, trial, size)
     atomic_write(place/'result.json', json.dumps({**found, **size}))
-    trial.set_user_attr('metric', found[task.metric])
-    for k,v in size.items(): trial.set_user_attr(k, v)
-    values = dict(accuracy=found['loss'], bytes=size.get('bytes'), latency=size.get('latency_ms'))
-    return [values[o] for o in search.objectives]
+    for k,v in dict(size, metric=found[task.metric]).items(): trial.set_user_attr(k, v)
+    return _values(search, found['loss'], size)
 
 # %% ../nbs/05hc_trials.ipynb #05hc0021
+class _Enough(Exception): "As many trials as wanted are done or running"
+
 def counted(study, states=('COMPLETE', 'PRUNED')): # trials of a study in these states
     return [t for t in study.get_trials(deepcopy=False) if t.state.name in states]
 
-def _claimed(study, number):
+def _claimed(study, before=math.inf):
     "How many trials before this one are done, running or waiting"
-    return sum(t.number<number and t.state.name!='FAIL' for t in study.get_trials(deepcopy=False))
+    return sum(t.number<before and t.state.name!='FAIL' for t in study.get_trials(deepcopy=False))
 
-def _revive(study, search):
-    "Let trials of dead processes be tried again"
-    from filelock import FileLock, Timeout
-    optuna = _import_optuna()
-    if not _has_locks(search.storage): return optuna.storages.fail_stale_trials(study)
-    for t in counted(study, ['RUNNING']):
-        with suppress(Timeout), FileLock(_trial_lock(search, t.number), blocking=False):
-            if study.get_trials(deepcopy=False)[t.number].state.name!='RUNNING': continue   # it ended since
-            study.tell(t.number, state=optuna.trial.TrialState.FAIL)
-            _try_again(study, t)
-
-def _trial_lock(search, number):
+def _lock(search, name):
+    "Of a trial by its number, held as long as it runs; 'turn': of who may look at these locks"
     folder = search.folder/'locks'/search.recipe.name
     folder.mkdir(parents=True, exist_ok=True)
-    return folder/f'{number}.lock'
-
-def work(
-    search:Search,      # what is searched
-    worker:int=0,       # its number on this machine
-    until:float=None,   # time at which no trial is begun any more
-    done=lambda n: None,# called with the number of finished trials before each one
-):
-    "Try values until the study has as many trials as wanted"
-    with _quiet() as optuna:
-        study = open_study(search)
-        study.sampler = _sampler(search, optuna, 1000*worker+len(study.get_trials(deepcopy=False)))
-        task = load_task(search.recipe.task, **search.recipe.data)
-        attempt = lambda trial: _attempt(search, trial, task)
-        while (n := len(counted(study)))<search.trials and (until is None or time.time()<until):
-            done(n)
-            if _claimed(study, float('inf'))>=search.trials and not counted(study, ['WAITING']):
-                time.sleep(.2)   # others are at work on the last ones
-                _revive_in_turn(study, search)
-                continue
-            if _has_locks(search.storage): _ask_and_tell(study, search, attempt)
-            else: _optimize(study, attempt)
-
-def _attempt(search, trial, task):
-    if _claimed(trial.study, trial.number)>=search.trials: raise _Enough()
-    try: return run_trial(search, trial, task)
-    except KeyboardInterrupt:   # Ctrl-C, or a signal that left a checkpoint
-        _try_again(trial.study, trial)
-        raise
+    return FileLock(folder/f'{name}.lock')
 
 def _try_again(study, trial):
     "Put a trial's values back in the queue"
-    optuna = _import_optuna()
+    import optuna
     study.add_trial(optuna.create_trial(
         state=optuna.trial.TrialState.WAITING, params=trial.params, distributions=trial.distributions,
         system_attrs=dict(failed_trial=trial.number)))
 
-def _optimize(study, attempt):
-    "One trial with Optuna's heartbeat; if that was late, another process has the trial now"
-    optuna = _import_optuna()
-    with suppress(optuna.exceptions.UpdateFinishedTrialError):
-        study.optimize(attempt, n_trials=1, catch=(_Enough,))
+def _revive(study, search):
+    "Let trials of dead processes be tried again"
+    import optuna
+    if not _has_locks(search.storage): return optuna.storages.fail_stale_trials(study)
+    for t in counted(study, ['RUNNING']):
+        with suppress(Timeout), _lock(search, t.number).acquire(blocking=False):
+            if study.get_trials(deepcopy=False)[t.number].state.name!='RUNNING': continue   # it ended since
+            study.tell(t.number, state=optuna.trial.TrialState.FAIL)
+            _try_again(study, t)
 
-def _turn(search):
-    from filelock import FileLock
-    return FileLock(_trial_lock(search, 'turn'))
-
-def _revive_in_turn(study, search):
-    with _turn(search): _revive(study, search)
-
-def _ask_and_tell(study, search, attempt):
-    "One trial under a lock, which its process holds as long as it runs"
-    from filelock import FileLock
-    optuna = _import_optuna()
-    with _turn(search):
+def _try_one(study, search, attempt):
+    "One trial: under its lock, or with Optuna's heartbeat"
+    import optuna
+    with ExitStack() as locks:
+        turn = locks.enter_context(_lock(search, 'turn'))
         _revive(study, search)
-        trial = study.ask()
-        lock = FileLock(_trial_lock(search, trial.number))
-        lock.acquire()
-    states = optuna.trial.TrialState
-    try: study.tell(trial, attempt(trial))
-    except optuna.TrialPruned: study.tell(trial, state=states.PRUNED)
-    except BaseException as e:
-        study.tell(trial, state=states.FAIL)
-        if not isinstance(e, _Enough): raise
-    finally: lock.release()
+        def locked(trial):
+            locks.enter_context(_lock(search, trial.number))
+            turn.release()
+            return attempt(trial)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):   # a late heartbeat: another has the trial
+            study.optimize(locked, n_trials=1, catch=(_Enough,))
+
+def work(search:Search, worker:int=0, until:float=None, done=lambda n: None): # worker: its number here
+    "Try values until as many trials as wanted are done, or the time is over; `done` is called with how many"
+    def attempt(trial):
+        if _claimed(study, trial.number)>=search.trials: raise _Enough()
+        try: return run_trial(search, trial, task)
+        except KeyboardInterrupt:   # Ctrl-C, or a signal that left a checkpoint
+            _try_again(study, trial)
+            raise
+    with _quiet() as optuna:
+        study = open_study(search)
+        study.sampler = _sampler(search, optuna, 1000*worker+len(study.get_trials(deepcopy=False)))
+        task = load_task(search.recipe.task, **search.recipe.data)
+        while (n := len(counted(study)))<search.trials and (until is None or time.time()<until):
+            done(n)
+            if _claimed(study)<search.trials or counted(study, ['WAITING']):
+                _try_one(study, search, attempt)
+                continue
+            time.sleep(.2)   # others are at work on the last ones
+            with _lock(search, 'turn'): _revive(study, search)

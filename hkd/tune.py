@@ -17,7 +17,7 @@ from .pipeline import eval_splits, results
 from .progress import heartbeat
 from .recipe import to_toml
 from .report import compare, table
-from .space import amount, needed, read_space, split_space, with_values
+from .space import amount, check_search, needed, split_space, with_values
 from .stages import check_recipe
 from .trials import Search, counted, open_study, run_shared, shared_jobs, work
 
@@ -28,110 +28,84 @@ def _worker():
     try: work(Search.from_json(given['search']), given['worker'], given['until'])
     except (HKDError, KeyboardInterrupt) as e: sys.exit(f"hkd: {' '.join(str(e).split())}")
 
-def start_worker(
-    search:Search,    # checked
-    worker:int,       # its number
-    until:float=None, # time at which it begins no more trials
-):                    # a process
+def _start(search, worker, until):
     "A process that works on a search; what it prints goes to a file beside the trials"
+    file = search.folder/'workers'/f'{search.recipe.name}-{worker}.txt'
+    file.parent.mkdir(parents=True, exist_ok=True)
     code = 'from hkd.tune import _worker; _worker()'
-    with open(_printed(search, worker), 'w') as printed:
+    with open(file, 'w') as printed:
         process = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stderr=printed,
                                    text=True)
     with process.stdin as pipe: json.dump(dict(search=search.as_json(), worker=worker, until=until), pipe)
-    process.worker = worker
+    process.printed = file
     return process
 
-def _printed(search, worker):
-    folder = search.folder/'workers'
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder/f'{search.recipe.name}-{worker}.txt'
+def _run_workers(search, workers, until, study, progress):
+    "Workers as processes; those that were killed are replaced"
+    running,begun = [_start(search, i, until) for i in range(workers)], workers
+    try:
+        while running:
+            time.sleep(.2)
+            progress(len(counted(study)))
+            for process in [p for p in running if p.poll() is not None]:
+                running.remove(process)
+                code = process.returncode
+                if code>0:
+                    error = process.printed.read_text().strip().split('\n')[-1]
+                    why = error.removeprefix('hkd: ') or f"exit code {code}"
+                    raise HKDError("a worker of the search", why)
+                if code<0:   # killed by a signal
+                    if begun>=21*workers:
+                        killed = f"{begun-workers+1} were killed"
+                        raise HKDError("workers", killed, "check the memory, or use fewer")
+                    running.append(_start(search, begun, until))
+                    begun += 1
+    finally:
+        for process in running: process.terminate()
+        for process in running: process.wait()
 
-def search_with(
-    search:Search,      # checked
-    workers:int=1,      # processes; 1: this one
-    timeout:float=None, # seconds after which no trial is begun
-    slurm:dict=None,    # submit the workers as jobs, with these parameters
-):
-    "Search until as many trials as wanted are done"
-    until = None if timeout is None else time.time()+timeout
-    study,what = open_study(search), f"search {search.recipe.name}: trial"
-    with heartbeat.doing(what, search.trials) as activity:
-        if slurm is not None: return _submit(search, workers, slurm, until, study, activity)
-        if workers==1: return work(search, until=until, done=lambda n: _progress(activity, n))
-        running = {i:start_worker(search, i, until) for i in range(workers)}
-        try: _watch(running, search, study, until, activity)
-        finally:
-            for process in running.values(): process.terminate()
-            for process in running.values(): process.wait()
-
-def _submit(search, workers, settings, until, study, activity):
+def _submit(search, workers, settings, until, study, progress):
     "Workers as jobs of a cluster; 'cluster': 'local' runs them here"
     try: import submitit
     except ImportError:
         raise HKDError("slurm", "submitit is not installed", "pip install 'hkd[slurm]'") from None
-    settings = dict(settings)
-    executor = submitit.AutoExecutor(folder=search.folder/'slurm', cluster=settings.pop('cluster', None))
-    general = {k:settings.pop(k) for k in ('timeout_min', 'mem_gb', 'gpus_per_node', 'cpus_per_task', 'name')
-               if k in settings}
-    try: executor.update_parameters(**general, **{f'slurm_{k}':v for k,v in settings.items()})
+    executor = submitit.AutoExecutor(folder=search.folder/'slurm', cluster=settings.get('cluster'))
+    general = 'timeout_min', 'mem_gb', 'gpus_per_node', 'cpus_per_task', 'name'
+    settings = {k if k in general else f'slurm_{k}':v for k,v in settings.items() if k!='cluster'}
+    try: executor.update_parameters(**settings)
     except (NameError, TypeError, ValueError) as e:
         raise HKDError("slurm", ' '.join(str(e).split())[:100], "see the parameters of submitit") from None
     jobs = [executor.submit(work, search, i, until) for i in range(workers)]
     while not all(job.done() for job in jobs):
         time.sleep(1)
-        _progress(activity, len(counted(study)))
+        progress(len(counted(study)))
     if len(counted(study))<search.trials and until is None: jobs[0].result()   # raises what went wrong
 
-def _progress(activity, done):
-    activity.done = done
-    heartbeat.beat()
-
-def _watch(running, search, study, until, activity):
-    "Replace workers that were killed, until the search ends"
-    deaths = 0
-    while running:
-        time.sleep(.2)
-        _progress(activity, len(counted(study)))
-        for i,process in list(running.items()):
-            code = process.poll()
-            if code is None: continue
-            del running[i]
-            if code>0:
-                error = _printed(search, process.worker).read_text().strip().split('\n')[-1]
-                raise HKDError("a worker of the search", error.removeprefix('hkd: ') or f"exit code {code}")
-            if code<0:   # killed by a signal
-                deaths += 1
-                if deaths>20*(len(running)+1):
-                    raise HKDError("workers", f"{deaths} were killed", "check the memory, or use fewer")
-                running[i] = start_worker(search, i+100*deaths, until)
+def search_with(search:Search, workers=1, timeout:float=None, slurm:dict=None):
+    "Search until as many trials as wanted are done, or none may begin any more"
+    until = None if timeout is None else time.time()+timeout
+    study,what = open_study(search), f"search {search.recipe.name}: trial"
+    with heartbeat.doing(what, search.trials) as activity:
+        def progress(done):
+            activity.done = done
+            heartbeat.beat()
+        if slurm is not None: _submit(search, workers, slurm, until, study, progress)
+        elif workers==1: work(search, until=until, done=progress)
+        else: _run_workers(search, workers, until, study, progress)
 
 # %% ../nbs/05i_tune.ipynb #05i00009
-def again(
-    search:Search, # whose recipe
-    values:dict,   # 'stage.field' -> value; {}: the defaults
-    name:str,      # of the row
-    seeds:list,    # new ones
-    task,          # loaded
-)->list:           # rows of the last stage's model
-    "Train a recipe with new seeds, and measure it on the reported split"
+def again(search:Search, values:dict, name:str, seeds:list, task)->list: # values: {} for the defaults
+    "Train a recipe with new seeds; rows of the last stage's model on the reported split"
     recipe = replace(needed(with_values(search.recipe, values), search.target), seeds=seeds)
     jobs = shared_jobs(recipe, search.folder/'stages')
     run_shared(jobs, task)
     rec,split = results(recipe, jobs, task), eval_splits(task)[0]
     return [AttrDict(r, name=name) for r in rec if (r.name, r.split)==(search.target, split)]
 
-def values_of(
-    search:Search, # whose ranges
-    trial,         # finished
-)->dict:           # 'stage.field' -> value
-    "The values of a trial"
+def values_of(search:Search, trial)->dict: # 'stage.field' -> value
     return {k:json.loads(v) if search.space[k].choices else v for k,v in trial.params.items()}
 
-def best_trial(
-    study,          # of the search
-    search:Search,  # its limits
-):                  # a trial
+def best_trial(study, search:Search):
     "The finished trial with the lowest loss, or with the lowest first objective if accuracy is none"
     done = counted(study, ['COMPLETE'])
     if not done:
@@ -152,10 +126,7 @@ def importances(study)->dict: # 'stage.field' -> share, largest first; {} for fe
     shares = optuna.importance.get_param_importances(study, evaluator=fanova, target=lambda t: t.values[0])
     return {name:float(share) for name,share in shares.items()}
 
-def plot_search(
-    study,         # of the search
-    search:Search, # its objectives
-):                 # the matplotlib figure
+def plot_search(study, search:Search):
     "The loss of each trial: against its order, or against the second objective with the Pareto front"
     done = counted(study, ['COMPLETE'])
     fig,ax = plt.subplots(figsize=(6.4, 3.2), facecolor='white', layout='constrained')
@@ -172,7 +143,6 @@ def plot_search(
     ax.spines[['top', 'right']].set_visible(False)
     return fig
 
-# %% ../nbs/05i_tune.ipynb #05i00012
 @dataclass(repr=False)
 class TuneResult:
     "What a search found"
@@ -183,18 +153,15 @@ class TuneResult:
     importances:dict# share of the differences in loss that a field explains
 
     @property
-    def difference(self): return compare(self.rows, ('best', 'default')).differences[0]
-
-    @property
     def verdict(self):
         "Is the best trial better than the defaults, in a line"
-        d = self.difference
+        d = compare(self.rows, ('best', 'default')).differences[0]
         if d.interval is None: return f"Best trial minus default: {d}. Use at least 3 seeds for a conclusion."
-        better = 'better' if d.interval[0]>0 else 'no better'
-        return f"The best trial is {better} than the default: {d}."
+        no = '' if d.conclusion=='better' else 'no '
+        return f"The best trial is {no}better than the default: {d}."
 
-    def report(self)->str: # Markdown
-        "The report as a page"
+    def report(self)->str:
+        "The report as a page in Markdown"
         search,states = self.search, [t.state.name for t in self.trials]
         rows = table(self.rows, ['name', 'accuracy', 'seeds', 'parameters', 'size', 'latency'])
         lines = [f"# Search {search.recipe.name}", '', self.verdict, '', rows._repr_markdown_(), '',
@@ -247,11 +214,11 @@ def tune(
     runs='runs',          # the folder that holds the runs
 )->TuneResult:            # shows itself as a report
     "Search a recipe's ranges, and compare the best values with the defaults"
-    base,space = split_space(recipe) if isinstance(recipe, dict) else read_space(recipe)
+    base,space = split_space(recipe)
     sought = Search(recipe=base, space=space, folder=Path(runs)/base.name, trials=trials,
                     objectives=listify(objective), max_bytes=amount(max_bytes, 'bytes'),
                     max_latency=amount(max_latency, 'ms'), sampler=search, storage=storage)
-    sought.check()
+    check_search(base, space, trials, sought.objectives, search, sought.max_bytes, sought.max_latency)
     for name,value in dict(workers=workers, seeds=seeds).items():
         if value<1: raise HKDError(f"{name}={value}", fix="give at least 1")
     task,timeout = load_task(base.task, **base.data), amount(timeout, 'seconds')

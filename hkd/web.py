@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.resources import files as package_files
 from pathlib import Path
 from urllib.request import urlopen
-import numpy as np
+import numpy as np, PIL
 from huggingface_hub import constants
 from PIL import Image
 from .files import HKDError, MissingError, atomic_dir, check_folder_name, file_sha256, read_json
@@ -137,6 +137,7 @@ def _write_weights(model, bits, folder):
 
 # %% ../nbs/05ba_web.ipynb #5ba00012
 FORMAT, _LIST = 'hkd-web', 'hkd.json'
+_COLUMNS_FIRST = int(PIL.__version__.split('.')[0]) >= 13   # Pillow's order for tall images
 _EXAMPLE = "A fine film, na\u00efve and 3.5 \u20ac too long: it's not dull \u2014 not at all!"
 
 def _pattern(width=48, height=40):
@@ -152,7 +153,7 @@ def _page_settings(model):
         raise HKDError(type(processor).__name__, "it has steps that the page doesn't know",
                        "write an ONNX file instead, with --to onnx")
     page = {k: light[k] for k in ('modality', 'labels', 'problem_type')}
-    if image: return page | dict(pixels=light['pixels']), light
+    if image: return page | dict(pixels=dict(light['pixels'], columns_first=_COLUMNS_FIRST)), light
     cut = json.loads(light['tokenizer'])['truncation']
     return page | dict(max_length=cut['max_length'], truncation_side=cut['direction'].lower()), light
 

@@ -120,11 +120,15 @@ function pass(data, table, lines, step, lineStep, outStep, outLineStep) {
   return out;
 }
 
-// One channel, resized as Pillow does it: rows first, rounded to 8 bits, then columns
-function resizeChannel(data, width, height, newWidth, newHeight, resample) {
-  const filter = FILTERS[resample], table = (n, m) => filter ? weights(n, m, filter) : nearest(n, m);
-  if (newWidth !== width) data = pass(data, table(width, newWidth), height, 1, width, 1, newWidth);
-  if (newHeight !== height) data = pass(data, table(height, newHeight), newWidth, newWidth, 1, newWidth, 1);
+// One channel, resized as Pillow does it: along rows, rounded to 8 bits, then along columns. Since Pillow 13 columns
+// come first where the height shrinks by more than twice as many pixels as the width.
+function resizeChannel(data, width, height, newWidth, newHeight, settings) {
+  const filter = FILTERS[settings.resample ?? 2];
+  const table = (n, m) => filter ? weights(n, m, filter) : nearest(n, m);
+  const less = height - newHeight, columnsFirst = settings.columns_first && less > 0 && less > 2 * (width - newWidth);
+  const rows = h => { if (newWidth !== width) data = pass(data, table(width, newWidth), h, 1, width, 1, newWidth); };
+  const columns = w => { if (newHeight !== height) data = pass(data, table(height, newHeight), w, w, 1, w, 1); };
+  if (columnsFirst) { columns(width); rows(newHeight); } else { rows(height); columns(newWidth); }
   return data;
 }
 
@@ -169,7 +173,7 @@ export function pixels(picture, settings) {
   });
   if (settings.do_resize) [width, height] = target(width, height, settings.size);
   const resized = settings.do_resize
-    ? channels.map(c => resizeChannel(c, ...old, width, height, settings.resample ?? 2)) : channels;
+    ? channels.map(c => resizeChannel(c, ...old, width, height, settings)) : channels;
   const cut = settings.do_center_crop ? settings.crop_size : { width, height };
   const size = cut.width * cut.height, data = new Float32Array(3 * size);
   resized.forEach((channel, c) => {

@@ -329,7 +329,7 @@ def bench_command(
     if as_json: return show_rows(rows, as_json, notes=notes)
     print_table(table(ran, _COLUMNS), model, notes)
 
-@_command('export', "hkd export runs/demo-text/artifact", "hkd export runs/demo-text/artifact --to web -o page")
+@_command('export', "hkd export runs/bert/artifact", "hkd export runs/bert/artifact --to web -o page")
 def export_command(
     model:Model,
     to:option(str, "onnx: model.onnx (float) and model-int8.onnx. web: a page for the browser.")='onnx',

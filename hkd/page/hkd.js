@@ -244,13 +244,21 @@ export async function load({ progress } = {}) {
     return { pixel_values: new ort.Tensor('float32', data, dims) };
   };
 
-  // A text, or a text and a second one; or a picture: a File, a Blob, or { data, width, height }
-  async function predict(item, pair = null) {
+  async function run(item, pair) {
+    if (isText && typeof item !== 'string') throw new TypeError('this model reads a text');
     const start = performance.now();
     const inputs = isText ? textOf(item, pair) : imageOf(item instanceof Blob ? await readPicture(item) : item);
     const { logits } = await session.run(inputs);
     const z = Array.from(logits.data);
     return { logits: z, predictions: readLogits(z, settings), ms: performance.now() - start };
+  }
+
+  // A text, or a text and a second one; or a picture: a File, a Blob, or { data, width, height }. One after the other,
+  // since a session runs one thing at a time.
+  let last = Promise.resolve();
+  function predict(item, pair = null) {
+    last = last.catch(() => {}).then(() => run(item, pair));
+    return last;
   }
 
   // Are the logits of an example those that Python had?

@@ -37,6 +37,10 @@ class _Handler(SimpleHTTPRequestHandler):
         self.server.done.set()
     def log_message(self, *args): pass
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    def handle_error(self, *args): pass   # Chromium goes away when the script is done
+
 def chromium():
     "Chromium's command; None where it isn't installed"
     names = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
@@ -63,7 +67,7 @@ def run_page(
     timeout=180,   # seconds
 ):                 # (what the script returns, the addresses asked for)
     "Open a folder's page in Chromium and run a script in it"
-    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(_Handler, directory=str(folder)))
+    server = _Server(('127.0.0.1', 0), partial(_Handler, directory=str(folder)))
     port = server.server_address[1]
     server.extra = {'/__test__': (FRAME % (width, script)).encode(), **(extra or {})}
     server.found, server.done = [], threading.Event()

@@ -329,20 +329,20 @@ def bench_command(
     if as_json: return show_rows(rows, as_json, notes=notes)
     print_table(table(ran, _COLUMNS), model, notes)
 
-@_command('export', "hkd export runs/demo-text/artifact --onnx")
+@_command('export', "hkd export runs/bert/artifact", "hkd export runs/bert/artifact --to web -o page")
 def export_command(
     model:Model,
-    onnx:option(bool, "Write model.onnx (float) and model-int8.onnx; the only format so far.", '--onnx')=True,
-    output:option(Path, "Folder for the files; left out: MODEL-onnx.", '-o', '--output')=None,
+    to:option(str, "onnx: model.onnx (float) and model-int8.onnx. web: a page for the browser.")='onnx',
+    onnx:option(bool, "The same as --to onnx.", '--onnx', hidden=True)=True,
+    bits:option(int, "Of the weights of --to web: 8 or 4.")=8,
+    runtime:option(Path, "Folder with the npm packages of --to web; left out: downloaded once.")=None,
+    output:option(Path, "Folder for the files; left out: MODEL-onnx or MODEL-web.", '-o', '--output')=None,
     as_json:Json=False,
 ):
     "Write a model or artifact in another format, compared with PyTorch."
     checks.check_model(model)
-    output = files.check_folder_name(output or f'{model.rstrip("/")}-onnx', 'write to')
-    from hkd.export import export_onnx
-    show_rows([{'file':str(f['path']), 'size, MB':f['bytes']/1e6, 'same predictions, %':100*f['agree'],
-                'largest logit difference':f"{f['largest']:.1g}", 'typical logit':f"{f['size']:.2g}"}
-               for f in export_onnx(model, output).values()], as_json)
+    from hkd.web import export_rows
+    show_rows(export_rows(model, to, output, bits=bits, runtime=runtime), as_json)
 
 # %% ../nbs/08_cli.ipynb #20fa75ea
 @_command('push', "hkd push runs/bert/artifact me/sst2-small --card-only",

@@ -53,6 +53,7 @@ MAY_IMPORT = {
     'prune':        'files kd data architecture heads models kd_losses masks teachers training',
     'artifact':     'files checks manifest architecture heads models masks qlora',
     'export':       'files light manifest architecture models artifact',
+    'web':          'files light manifest architecture models artifact export',
     'stats':        'files',
     'records':      'files former stats',
     'measure':      'files checks progress manifest data architecture heads models teachers training qlora artifact '
@@ -492,7 +493,7 @@ def package():
         sh(PY, '-c', script, cwd=tmp/'empty', env=env)
         sh(tmp/'apart'/'bin'/'hkd', '--help', cwd=tmp/'empty', env=env)
         shown = sh(tmp/'apart'/'bin'/'hkd', 'recipes', 'bert', cwd=tmp/'empty', env=env)
-        if '[[stage]]' not in shown or not (tmp/'apart'/'hkd'/'card.md').is_file(): raise Failed('the wheel lacks recipes or the card')
+        if '[[stage]]' not in shown or not all((tmp/'apart'/'hkd'/f).is_file() for f in ('card.md', 'page/index.html')): raise Failed('the wheel lacks recipes, the card or the page')
         if left := list((tmp/'empty').iterdir()): raise Failed(f'importing wrote {left}')
         return f'{len(mods)} modules'
 

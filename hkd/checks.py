@@ -93,8 +93,10 @@ def tables_of(path:Path)->dict: # split -> file; {} for a folder of images
     return files
 
 # %% ../nbs/00j_checks.ipynb #2465809b
-def path_exists(path:Path)->bool:
-    "Is there a file or folder of this name, which may be a text that was taken for a name?"
+def path_exists(
+    path:Path, # maybe a text that was taken for a name
+)->bool:
+    "Is there a file or folder of this name?"
     with reading():
         try: return path.exists()
         except PermissionError: raise
@@ -159,14 +161,22 @@ def check_choice(what:str, value, known): # the option's name, its value and the
         raise HKDError(f"unknown {what} {value!r}", fix=f"choose one of {', '.join(known)}")
     return value
 
-def check_backend(backend:str|None, model=None, artifact:bool=True)->str:
-    "Refuse an unknown backend (None: torch), and one that does not run this model"
+def check_backend(
+    backend:str,         # a name; None: torch
+    model=None,         # what it is to run, for the message
+    artifact:bool=True, # is that an artifact?
+)->str:                 # the backend's name
+    "Refuse an unknown backend, and one that does not run this model"
     backend = check_choice('backend', backend or 'torch', BACKENDS)
     if artifact or backend=='torch': return backend
     raise HKDError(f"{model} is not an artifact, and {backend} runs artifacts only",
                    fix=f"a recipe's artifact stage makes one, `hkd export {model}` writes ONNX files")
 
-def is_between(value, low=0, high=math.inf)->bool:
+def is_between(
+    value,         # anything
+    low=0,         # least
+    high=math.inf, # most
+)->bool:           # False for what is no finite number
     "Is a value a finite number in this range?"
     return isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
 
@@ -179,8 +189,10 @@ def check_temperature(temperature):
 SHORT_NAMES = dict(epochs='num_train_epochs', lr='learning_rate', batch_size='per_device_train_batch_size',
                    steps='max_steps')
 
-def full_names(given:dict)->dict:
-    "Options of training, by short or full name, as `TrainingArguments` names them"
+def full_names(
+    given:dict, # options of training, by short or full name
+)->dict:        # by the names of `TrainingArguments`
+    "Options of training as `TrainingArguments` names them"
     for k, full in SHORT_NAMES.items():
         if k in given and full in given: raise HKDError(f"{k} and {full} are the same option", fix="give one")
     return {SHORT_NAMES.get(k, k):v for k, v in given.items()}
@@ -260,8 +272,11 @@ def check_online(repo:str): # OWNER/NAME
         raise HKDError(repo, "the hub can't be reached (offline)",
                        f"write the card with `hkd push FOLDER {repo} --card-only`, and push later")
 
-def find_record(folder, record=None)->Path:
-    "The record of the run that made a model, by the model's folder: `record`, or the run's results.json"
+def find_record(
+    folder,      # of a stage or an artifact, as a run leaves it
+    record=None, # its file; None: results.json in the run's folder
+)->Path:         # the file
+    "The record of the run that made a model"
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise MissingError(str(folder), "no such folder", "give a stage's, such as runs/demo-text/artifact")

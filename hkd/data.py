@@ -98,7 +98,11 @@ def _metric(name, p, y, classes):
     if np.ptp(p)==0 or np.ptp(y)==0: return 0.
     return getattr(scipy.stats, f'{name}r')(p, y)[0]
 
-def score(task:Task, logits, y)->dict: # metric -> percent
+def score(
+    task:Task, # gives the metrics
+    logits,    # (examples, classes), or (examples, 1) for regression
+    y,         # labels (examples,)
+)->dict:       # metric -> percent
     "Accuracy and the task's own metric, or both correlations for regression"
     logits, y = np.asarray(logits, dtype=np.float64), np.asarray(y)
     metrics = _REGRESSION if task.is_regression else dict.fromkeys(('accuracy', task.metric))
@@ -122,8 +126,18 @@ def _check_names(where, modality, columns, labels, tuning):
         if modality=='text' and (c in ('id','label','image') or '\0' in str(c)):
             raise HKDError(where, f"a text column can't be called {brief(repr(c))}", "rename it")
 
-def make_task(name:str, modality:str, columns:tuple, parts:dict, labels:list=None, metric:str=None,
-              tuning:float=.1, phrases=False, augment:dict=None, seed:int=0)->Task:
+def make_task(
+    name:str,          # the task's name
+    modality:str,      # 'text' or 'image'
+    columns:tuple,     # the input columns
+    parts:dict,        # split -> (input columns as a dict of lists, labels as written, the file for messages)
+    labels:list=None,  # label names in order; None: found in train
+    metric:str=None,   # one of `METRICS`; None: accuracy
+    tuning:float=.1,   # fraction of train's contents to choose on (at most 1000), or their number
+    phrases:bool=False,# train holds phrases of its own sentences, as SST-2 does
+    augment:dict=None, # settings of `augment`
+    seed:int=0,        # for the cut
+)->Task:
     "A task from its splits: rows numbered, labels read, contents kept apart"
     metric = check_choice('metric', metric or 'accuracy', METRIC_NAMES)
     if unknown := [s for s in parts if s not in ALL_SPLITS]:
@@ -153,8 +167,16 @@ def demo_task(modality:str='text', seed:int=0)->Task: # 'text' or 'image'; anoth
     return make_task(f'demo-{modality}', modality, tuple(parts['train'][0]), parts, augment=augment)
 
 # %% ../nbs/00_data.ipynb #6e567daf
-def augment(im:Image.Image, seed:int, id:int, view:int, scale=(.6,1.), hflip=True, vflip=False,
-            jitter=.2)->Image.Image: # as large as `im`
+def augment(
+    im:Image.Image, # RGB
+    seed:int,       # the task's augmentation seed
+    id:int,         # the example
+    view:int,       # which of its views
+    scale:tuple=(.6,1.), # fraction of the area that a crop keeps
+    hflip:bool=True,     # mirror left and right?
+    vflip:bool=False,    # mirror top and bottom?
+    jitter:float=.2,     # brightness and contrast change by up to this factor
+)->Image.Image:     # as large as `im`
     "A random crop, mirrored and lit at random, that depends only on (seed, id, view)"
     rng = np.random.default_rng([seed, id, view])
     area, ratio = rng.uniform(*scale), np.exp(rng.uniform(np.log(3/4), np.log(4/3)))
@@ -263,8 +285,15 @@ class Collator:
         return batch
 
 # %% ../nbs/00_data.ipynb #5ec068df
-def prepare(task:Task, split:str|Dataset, processor, max_length=128, view:int=None, keep=False):
-    "A dataset of one model's inputs, with `id` and, where known, `labels`: a split's, or a transfer set's"
+def prepare(
+    task:Task,          # what to prepare
+    split:str,          # which split, or a Dataset with the task's columns (a transfer set)
+    processor,          # the model's own tokenizer or image processor
+    max_length:int=128, # tokens a text is cut to
+    view:int=None,      # which augmented view of an image; None: as it is
+    keep:bool=False,    # keep images as the processor makes them, up to 2 GiB, for the next epoch
+):                      # a dataset of model inputs, with `id` and, where known, `labels`
+    "The examples of a split as one model wants them"
     ds = task.split(split) if isinstance(split, str) else split
     if task.modality=='text': return _tokenized(task, ds, processor, max_length)
     return ImageSet(task, ds, view, processor if keep else None)
@@ -321,9 +350,14 @@ def _transfer_inputs(source, task, most, seed):
     return {c: list(source[c]) for c in task.columns}
 
 # %% ../nbs/00_data.ipynb #bd97b733
-def perturbed(task:Task, n:int, seed:int=0, drop=.1, swap=.1)->dict: # column -> texts
-    """Texts of the training set; a fraction of words is dropped or replaced by random words of that set.
-    Reference: Tang et al. 2019, arXiv:1903.12136"""
+def perturbed(
+    task:Task,     # a text task
+    n:int,         # how many
+    seed:int=0,    # of the draw
+    drop:float=.1, # fraction of words that are left out
+    swap:float=.1, # fraction of words replaced by a random word of the training set
+)->dict:           # column -> texts
+    "Texts of the training set, changed at random. Reference: Tang et al. 2019, arXiv:1903.12136"
     if task.modality!='text': raise HKDError(task.name, "images are augmented instead", "set views")
     rng = np.random.default_rng(seed)
     columns = {c: [text.split() for text in task.splits['train'][c]] for c in task.columns}

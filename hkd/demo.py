@@ -100,8 +100,12 @@ def _blobs(rng, inside, count, radius, angular=False):
     return mask & inside
 
 # %% ../nbs/00b_demo.ipynb #f751fdb1
-def draw_leaf(rng, label:str, size:int=32)->Image.Image: # RGB, 16 levels a channel
-    "A 'healthy', 'rust' or 'spot' leaf by a `RandomState`, drawn at twice its size and averaged down"
+def draw_leaf(
+    rng,           # a `RandomState`
+    label:str,     # 'healthy', 'rust' or 'spot'
+    size:int=32,   # pixels a side
+)->Image.Image:    # RGB, 16 levels a channel
+    "One leaf, drawn at twice its size and averaged down"
     def color(*ranges): return np.array([rng.uniform(*r) for r in ranges])
     u, v, leaf, veins = _leaf_shape(rng, 2*size)
     green, rust = color((60,100), (120,165), (40,70)), color((170,215), (85,120), (20,50))
@@ -142,8 +146,12 @@ DEMO_TRAINING = dict(   # modality -> role -> training arguments
     text=dict(teacher=dict(num_train_epochs=10, **_TEXT), student=dict(num_train_epochs=12, **_TEXT)),
     image=dict(teacher=dict(num_train_epochs=16, **_IMAGE), student=dict(num_train_epochs=12, **_IMAGE)))
 
-def demo_config(modality:str, role:str='teacher', vocab_size:int=None):
-    "The `BertConfig` or `ViTConfig` of a demo 'teacher' or 'student', trained from random weights in seconds"
+def demo_config(
+    modality:str,          # 'text' or 'image'
+    role:str='teacher',    # or 'student'
+    vocab_size:int=None,   # entries of the tokenizer; None: the demo's
+):                         # a `BertConfig` or a `ViTConfig` without label names
+    "The configuration of a demo model, trained from random weights in seconds"
     layers, hidden = _SHAPES[modality][role]
     shape = dict(num_hidden_layers=layers, hidden_size=hidden, intermediate_size=2*hidden,
                  num_attention_heads=hidden//16, hidden_dropout_prob=0., attention_probs_dropout_prob=0.,

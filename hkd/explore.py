@@ -37,8 +37,13 @@ def live(
 def _is_live(): return 'ipykernel' in sys.modules and not os.environ.get('HKD_STATIC')
 
 # %% ../nbs/09b_explore.ipynb #5762607d
-def plot_rows(record, names=None, split:str=None, x='bytes_on_disk'): # or 'parameters', 'latency_ms_p50'
-    "Accuracy against size or time, of the named rows of a split; without names, of all that PyTorch ran"
+def plot_rows(
+    record,            # from `load_results`
+    names=None,        # rows to show; None: all that PyTorch ran
+    split=None,        # None: the record's first
+    x='bytes_on_disk', # or 'parameters', 'latency_ms_p50'
+):                     # the matplotlib figure
+    "Accuracy against size or time, of chosen rows"
     split = split or record.rows[0].split
     def chosen(row): return row.name in names if names else row.backend in (None, 'torch')
     rows = [row for row in record if row.split == split and chosen(row)]
@@ -50,7 +55,13 @@ def plot_rows(record, names=None, split:str=None, x='bytes_on_disk'): # or 'para
 def _names(record): return ', '.join(dict.fromkeys(r.name for r in record))
 
 # %% ../nbs/09b_explore.ipynb #61fbc8f7
-def differing(folder, a:str, b:str, split:str=None, most:int=10)->Table: # an example a line
+def differing(
+    folder,       # of a run
+    a:str,        # a row's name
+    b:str,        # another's
+    split=None,   # None: the record's first
+    most:int=10,  # examples to show
+)->Table:         # an example a line
     "Examples for which two models of a run predict different classes; first those where `a` is right"
     from hkd.data import load_task
     from hkd.teachers import teacher_logits

@@ -45,8 +45,10 @@ def _system_error(error):
     return errno.ENOSPC if 'inline_container' in str(error) else None   # all that torch.save reports
 
 @contextmanager
-def writing(where:str|Path):
-    "Report a full or read-only disk as a `DiskError`; `where` is the file or folder being written"
+def writing(
+    where, # the file or folder being written
+):
+    "Report a full or read-only disk as a `DiskError`"
     try: yield
     except Exception as e:
         n = _system_error(e)
@@ -80,8 +82,10 @@ def atomic_write(path:str|Path, data)->Path: # the same path; its folder is made
 
 # %% ../nbs/00c_files.ipynb #00cf1003
 @contextmanager
-def atomic_dir(path:str|Path):
-    "Yield an empty folder, which replaces `path` when the block ends without an error"
+def atomic_dir(
+    path:str|Path, # a folder; one that exists is replaced
+):
+    "Yield an empty folder; when the block ends without an error, it becomes `path`"
     path = Path(path)
     new, old = path.with_name(f'.{path.name}.new'), path.with_name(f'.{path.name}.old')
     shutil.rmtree(new, ignore_errors=True)
@@ -113,8 +117,10 @@ def read_json(file)->dict: # {} if it is missing or damaged
 
 # %% ../nbs/00c_files.ipynb #00cf1011
 @contextmanager
-def run_lock(folder:str|Path):
-    "Lock a run's folder, made if need be; a second process gets an error that names the first"
+def run_lock(
+    folder:str|Path, # of a run; made if need be
+):
+    "Lock a run's folder; a second process gets an error that names the first"
     from filelock import FileLock, Timeout
     file = Path(folder)/'.lock'
     with writing(folder):
@@ -243,15 +249,20 @@ _checkpoint_files = re.compile(
     r'special_tokens_map|added_tokens|vocab|metrics|trainer_state)\.json|(vocab|merges)\.txt|'
     r'(spiece|sentencepiece\.bpe|tokenizer)\.model|.*\.safetensors|.*\.safetensors\.index\.json')
 
-def check_folder_name(dir:str|Path, purpose='save to')->Path:
-    "Refuse a folder's name that is a file, or is below one; gives its path"
+def check_folder_name(
+    dir:str|Path,      # where something is to be written
+    purpose='save to', # the end of the error's advice
+)->Path:               # the same, as a path
+    "Refuse a folder's name that is a file, or is below one"
     folder = Path(dir).expanduser()
     file = next((p for p in (folder, *folder.parents) if p.is_file()), None)
     if file: raise HKDError(f"{file} is a file", fix=f"choose a folder to {purpose}")
     return folder
 
-def check_output(dir:str|Path)->Path:
-    "Refuse a target that holds anything but a checkpoint; gives its path"
+def check_output(
+    dir:str|Path, # where a model is to be saved
+)->Path:          # the same, as a path
+    "Refuse a target that holds anything but a checkpoint"
     folder = check_folder_name(dir)
     there = sorted(folder.iterdir()) if folder.exists() else []
     def is_own(p):

@@ -18,8 +18,11 @@ from .stages import narrow, shrink, start_of, with_zeros
 from .teachers import as_model
 
 # %% ../nbs/05hb_footprint.ipynb #05hb0007
-def untrained(job, task):
-    "The model that a `Job` makes, without the training: the shape is right, the weights are not"
+def untrained(
+    job,  # a `Job`
+    task, # loaded
+):        # a model with its `processor`
+    "What a job makes, without the training: the shape is right, the weights are not"
     stage,size = job.stage, getattr(job.stage, 'image_size', None)
     if job.parent: model = untrained(job.parent, task)
     else: model = as_model(start_of(job, task), task, reset_head=True, seed=job.seed)

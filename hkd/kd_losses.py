@@ -55,7 +55,10 @@ def logit_mse(z_s:Tensor, z_t:Tensor)->Tensor: # also of predictions (batch, 1) 
 
 # %% ../nbs/01_kd_losses.ipynb #5933799d
 @full_precision
-def hard_distillation(z_s:Tensor, z_t:Tensor)->Tensor:
+def hard_distillation(
+    z_s:Tensor, # student logits (batch, classes)
+    z_t:Tensor, # teacher logits (batch, classes)
+)->Tensor:      # scalar
     "Cross-entropy with the class that the teacher predicts. Reference: Touvron et al. 2021, arXiv:2012.12877"
     _check_logits(z_s, z_t)
     return F.cross_entropy(z_s, z_t.argmax(-1))
@@ -68,7 +71,14 @@ def _split_target(z, y):
     return torch.stack([log_p[is_y], rest.logsumexp(-1)], -1), rest.log_softmax(-1)
 
 @full_precision
-def dkd_loss(z_s:Tensor, z_t:Tensor, y:Tensor, temperature:float=4., alpha:float=1., beta:float=8.)->Tensor:
+def dkd_loss(
+    z_s:Tensor,     # student logits (batch, classes)
+    z_t:Tensor,     # teacher logits (batch, classes)
+    y:Tensor,       # labels (batch,), all of them known
+    temperature:float=4.,     # temperature
+    alpha:float=1., # weight of the target part
+    beta:float=8.,  # weight of the non-target part
+)->Tensor:          # scalar
     """Soft targets with separate weights for target and other classes: T²·(α·KL(b_t‖b_s) + β·KL(p̂_t‖p̂_s)).
     Reference: Zhao et al. 2022, arXiv:2203.08679"""
     _check_logits(z_s, z_t, temperature)
@@ -85,7 +95,13 @@ def _standard(x): # centered rows of length 1; a constant row becomes 0
 def _pearson(y_s, y_t): return (_standard(y_s)*_standard(y_t)).sum(-1)   # one correlation a row
 
 @full_precision
-def dist_loss(z_s:Tensor, z_t:Tensor, temperature:float=1., beta:float=1., gamma:float=1.)->Tensor:
+def dist_loss(
+    z_s:Tensor,     # student logits (batch, classes)
+    z_t:Tensor,     # teacher logits (batch, classes)
+    temperature:float=1.,     # temperature
+    beta:float=1.,  # weight of the correlation across classes (rows)
+    gamma:float=1., # weight of the correlation across examples (columns)
+)->Tensor:          # scalar
     "β·mean(1 - ρ(rows)) + γ·mean(1 - ρ(columns)). Reference: Huang et al. 2022, arXiv:2205.10536"
     _check_logits(z_s, z_t, temperature)
     if z_s.shape[1] == 2: _warn_once("dist_loss: with 2 classes rows have no gradient, beta has no effect")
@@ -119,7 +135,11 @@ def rkd_angle(x_s:Tensor, x_t:Tensor)->Tensor: # vectors (batch, width); 0 for f
     "Huber loss between the cosines of angles in triples. Reference: Park et al. 2019, arXiv:1904.05068"
     return _relational(x_s, x_t, _angles, 3)
 
-def rkd_loss(x_s:Tensor, x_t:Tensor, angle:float=2.)->Tensor: # the paper's ratio
+def rkd_loss(
+    x_s:Tensor,      # student vectors (batch, width)
+    x_t:Tensor,      # teacher vectors (batch, width of the teacher)
+    angle:float=2.,  # weight of the angles beside the distances; the paper's ratio
+)->Tensor:           # scalar
     "Distances and angles: RKD-D + angle·RKD-A. Reference: Park et al. 2019, arXiv:1904.05068"
     return rkd_distance(x_s, x_t) + angle*rkd_angle(x_s, x_t)
 
@@ -184,9 +204,15 @@ def make_projectors(intermediate:str, d_s:int, d_t:list)->nn.ModuleList|None:
     if {d_s} == set(d_t) or not FEATURE_LOSSES[intermediate].projector: return None
     return nn.ModuleList(nn.Linear(d_s, width) for width in d_t)
 
-def feature_loss(intermediate:str, feats_s:Features, feats_t:Features, layers:str|list=None,
-                 mask:Tensor=None, projectors:nn.ModuleList=None)->Tensor:
-    "The mean of a loss of FEATURE_LOSSES over pairs of layers; arguments as for `distillation_loss`"
+def feature_loss(
+    intermediate:str,              # a name in FEATURE_LOSSES
+    feats_s:Features,              # the student's
+    feats_t:Features,              # the teacher's, computed without gradient
+    layers:str|list=None,          # a layer map; default is the loss's own
+    mask:Tensor=None,              # 1 = real token (batch, tokens)
+    projectors:nn.ModuleList=None, # one a pair, see `make_projectors`
+)->Tensor:                         # scalar, the mean over the pairs
+    "A loss of FEATURE_LOSSES over mapped layers"
     kind = FEATURE_LOSSES[intermediate]
     missing = [f"{who}'s {need}" for who, feats in (('student', feats_s), ('teacher', feats_t))
                for need in kind.needs if getattr(feats, need) is None]

@@ -14,13 +14,17 @@ from torch.nn import functional as F
 from .files import HKDError
 
 # %% ../nbs/00q_layer_losses.ipynb #00q00008
-def upcast(x):
-    "Tensors, or nested lists of tensors, in float32 or float64"
+def upcast(
+    x, # a tensor, or a nest of lists of tensors
+):     # the same, with half precision raised to float32
+    "Tensors in float32 or float64"
     if isinstance(x, (list, tuple)): return [upcast(o) for o in x]
     return x.float() if isinstance(x, Tensor) and x.is_floating_point() and x.element_size() < 4 else x
 
-def full_precision(loss):
-    "A function of tensors, computed in float32 or float64 and outside autocast"
+def full_precision(
+    loss, # a function of tensors
+):        # the same function
+    "The loss, computed in float32 or float64 and outside autocast"
     @wraps(loss)
     def in_full_precision(*args, **kwargs):
         first = args[0] if args else next(iter(kwargs.values()))
@@ -29,8 +33,13 @@ def full_precision(loss):
             return loss(*upcast(args), **{name: upcast(value) for name, value in kwargs.items()})
     return in_full_precision
 
-def mismatch(what:str, x_s:Tensor, x_t:Tensor, fix:str)->HKDError:
-    "The error for tensors of student and teacher whose shapes differ"
+def mismatch(
+    what:str,   # is compared
+    x_s:Tensor, # the student's
+    x_t:Tensor, # the teacher's
+    fix:str,    # what to do
+)->HKDError:    # to be raised
+    "The error for tensors whose shapes differ"
     shapes = f"{what} of shape {tuple(x_s.shape)} (student) and {tuple(x_t.shape)} (teacher)"
     return HKDError(shapes, 'they do not match', fix)
 
@@ -50,12 +59,20 @@ def _token_mean(x, mask=None): # both (batch, tokens); over the real tokens of t
     return x.masked_fill(~mask.bool(), 0).sum() / mask.bool().sum().clamp(min=1)
 
 @full_precision
-def tinybert_hidden(h_s:Tensor, h_t:Tensor, mask:Tensor=None)->Tensor:
+def tinybert_hidden(
+    h_s:Tensor,       # student states (batch, tokens, width), projected to the teacher's width
+    h_t:Tensor,       # teacher states (batch, tokens, width)
+    mask:Tensor=None, # 1 = real token (batch, tokens)
+)->Tensor:            # scalar
     "Mean squared error between hidden states. Reference: Jiao et al. 2020, arXiv:1909.10351"
     _check_hidden(h_s, h_t)
     return _token_mean((h_s - h_t).pow(2).mean(-1), mask)
 
-def hint_loss(h_s:Tensor, h_t:Tensor, mask:Tensor=None)->Tensor:
+def hint_loss(
+    h_s:Tensor,       # student states (batch, tokens, width), projected to the teacher's width
+    h_t:Tensor,       # teacher states (batch, tokens, width)
+    mask:Tensor=None, # 1 = real token (batch, tokens)
+)->Tensor:            # scalar
     "Half the mean squared error between hidden states. Reference: Romero et al. 2015, arXiv:1412.6550"
     return .5 * tinybert_hidden(h_s, h_t, mask)
 
@@ -70,22 +87,34 @@ def pkd_loss(
     return (unit(h_s) - unit(h_t)).pow(2).sum(-1).mean()
 
 @full_precision
-def cosine_loss(h_s:Tensor, h_t:Tensor, mask:Tensor=None)->Tensor: # states, or logits (batch, classes)
+def cosine_loss(
+    h_s:Tensor,       # student states (batch, tokens, width), or logits (batch, classes)
+    h_t:Tensor,       # teacher's
+    mask:Tensor=None, # 1 = real token (batch, tokens)
+)->Tensor:            # scalar
     "One minus the cosine between states of each token. Reference: Sanh et al. 2019, arXiv:1910.01108"
     _check_hidden(h_s, h_t)
     return _token_mean(1 - (unit(h_s)*unit(h_t)).sum(-1), mask)
 
 # %% ../nbs/00q_layer_losses.ipynb #a4dd2945
 @full_precision
-def attention_scores(q:Tensor, k:Tensor, heads:int)->Tensor: # (batch, heads, tokens, tokens)
-    "Scaled dot products between the heads of `q` and of `k`, before the softmax: Q Kᵀ/√d"
+def attention_scores(
+    q:Tensor,  # queries (batch, tokens, width), all heads side by side
+    k:Tensor,  # keys (batch, tokens, width)
+    heads:int, # heads to split the width into
+)->Tensor:     # scores before the softmax (batch, heads, tokens, tokens)
+    "Scaled dot products between the heads of `q` and of `k`: Q Kᵀ/√d"
     if q.shape[-1] % heads:
         raise HKDError(f"heads={heads}", f"does not divide the width {q.shape[-1]}", 'give a divisor')
     q, k = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k))
     return q @ k.mT / q.shape[-1]**.5
 
 @full_precision
-def tinybert_attention(a_s:Tensor, a_t:Tensor, mask:Tensor=None)->Tensor:
+def tinybert_attention(
+    a_s:Tensor,       # student scores before the softmax (batch, heads, query, key)
+    a_t:Tensor,       # teacher scores, with as many heads
+    mask:Tensor=None, # 1 = real token (batch, tokens)
+)->Tensor:            # scalar
     "Mean squared error between attention scores. Reference: Jiao et al. 2020, arXiv:1909.10351"
     if a_s.shape != a_t.shape:
         raise mismatch('attention scores', a_s, a_t, 'minilm_loss takes any number of heads')
@@ -96,8 +125,14 @@ def tinybert_attention(a_s:Tensor, a_t:Tensor, mask:Tensor=None)->Tensor:
 
 # %% ../nbs/00q_layer_losses.ipynb #34ac34e5
 @full_precision
-def relation(x_1:Tensor, x_2:Tensor, heads:int, mask:Tensor=None, log=False)->Tensor:
-    "How much each token of `x_1` relates to each token of `x_2`, or the logarithm: softmax(X₁X₂ᵀ/√d)"
+def relation(
+    x_1:Tensor,       # queries, keys or values (batch, tokens, width)
+    x_2:Tensor,       # the same, or another of the three
+    heads:int,        # relation heads, a divisor of the width
+    mask:Tensor=None, # 1 = real token (batch, tokens)
+    log:bool=False,   # log-probabilities instead
+)->Tensor:            # probabilities (batch, heads, tokens, tokens)
+    "How much each token of `x_1` relates to each token of `x_2`: softmax(X₁X₂ᵀ/√d)"
     a = attention_scores(x_1, x_2, heads)
     if mask is not None: a = a.masked_fill(~mask.bool()[:, None, None], torch.finfo(a.dtype).min)
     return a.log_softmax(-1) if log else a.softmax(-1)
@@ -144,8 +179,12 @@ def grid_loss(
     return F.mse_loss(_normalized(g_s), _normalized(g_t))
 
 # %% ../nbs/00q_layer_losses.ipynb #977654e0
-def layer_map(n_student:int, n_teacher:int, how:str|list='uniform')->list:
-    "Pairs of layers that should agree: (student's, teacher's), from 0, embeddings not counted"
+def layer_map(
+    n_student:int,           # layers of the student
+    n_teacher:int,           # layers of the teacher
+    how:str|list='uniform',  # 'uniform', 'last', 'final', pairs, or one teacher layer a student layer
+)->list:                     # pairs (student layer, teacher layer), from 0, embeddings not counted
+    "Pairs of layers that should agree"
     if how == 'final': return [(n_student-1, n_teacher-1)]
     if not isinstance(how, str): return _given_pairs(n_student, n_teacher, list(how))
     if how not in ('uniform', 'last'):

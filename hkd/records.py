@@ -145,9 +145,20 @@ def against_teacher(r:dict, teacher:dict)->dict: # rows, or the measures of two 
                 compression_ratio=bytes_its/bytes_mine if bytes_mine and bytes_its else None)
 
 # %% ../nbs/05d_records.ipynb #2b17c8a6
-def row(name:str, method:str, accuracies:list, seeds:list, n:int, task:str, split='validation',
-        source:str=None, teacher:dict=None, metrics:dict=None, **measured)->AttrDict:
-    "A `Row`; `teacher` is its teacher's row, `metrics` are by name, `measured` the fields of MEASURED"
+def row(
+    name:str,                # how tables and `source` refer to it; once a split
+    method:str,              # one of METHODS
+    accuracies,              # percent, one for each seed; empty where the task has no accuracy
+    seeds,                   # in the same order
+    n:int,                   # examples of the split
+    task:str,                # such as 'sst2'
+    split:str='validation',  # another split is another row
+    source:str=None,         # name of the row it was made from
+    teacher:dict=None,       # the teacher's row on this split: gives `compression_ratio` and `retention`
+    metrics:dict=None,       # other metrics by name, such as {'f1': 88.1}
+    **measured,              # the fields of MEASURED, see `Row`
+)->AttrDict:                 # every field of a record's row
+    "One row of a record; what is not measured is None"
     if unknown := measured.keys()-set(MEASURED): raise HKDError(f"{name!r}: {min(unknown)}", "unknown field")
     metrics = _plain(metrics or {})
     if taken := metrics.keys() & set(FIELDS): raise HKDError(f"{name!r}: metric {min(taken)}", "is a field")
@@ -215,8 +226,13 @@ class Record:
 
 FORMAT = 2   # of the file; a later one may give other meanings to the same names
 
-def record(rows:list, command, config:dict=None, seconds:float=None)->Record: # not yet checked nor saved
-    "Rows and how they were made: the `command` as typed or `sys.argv`, the settings, its wall-clock time"
+def record(
+    rows,                 # from `row`
+    command,              # as it was typed, or a list such as `sys.argv`
+    config:dict=None,     # the settings, a dict or a dataclass
+    seconds:float=None,   # wall-clock time of the whole command
+)->Record:                # not yet checked nor saved
+    "Rows together with how they were made"
     if not isinstance(command, str): command = shlex.join(map(str, command))
     commit, dirty = _git()
     versions = dict(python=platform.python_version(), **{p: _version(p) for p in _PACKAGES})

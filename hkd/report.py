@@ -139,8 +139,12 @@ def _compared(a, b):
             f'{sum(gain>0 for gain in gains)} of {p.n}{equal}', verdict], p
 
 # %% ../nbs/05f_report.ipynb #7e4b83fc
-def plot_differences(comparison:Table, names:dict=None, ax=None): # names: a line's first cell -> its label
-    "Forest plot of the paired differences of `compare`, with their intervals"
+def plot_differences(
+    comparison,  # from `compare`
+    names=None,  # first cell of a line -> what to call it
+    ax=None,     # where to draw; None: a new figure
+):               # the matplotlib figure
+    "Forest plot of paired differences with their intervals"
     labels = [(names or {}).get(cells[0], cells[0]) for cells in comparison.cells]
     fig, ax = _figure(ax, (7, 1+.34*len(labels)))
     ax.axvline(0, color='#7f7f7f', lw=1, zorder=.5)
@@ -210,8 +214,13 @@ def _label_front(ax, front):
         if lift>0: text.set_position((-6, 6+lift*72/ax.figure.dpi))
         boxes.append(text.get_bbox_patch().get_window_extent())
 
-def plot_tradeoff(rows, x='bytes_on_disk', ax=None, labels=True): # x: or 'parameters', 'latency_ms_p50'
-    "Accuracy of rows of one task and split against size, with the Pareto front and the names of its models"
+def plot_tradeoff(
+    rows,                # a record, or rows, of one task and split
+    x='bytes_on_disk',   # or 'parameters', 'latency_ms_p50'
+    ax=None,             # where to draw; None: a new figure
+    labels:bool=True,    # write the names of the models on the front
+):                       # the matplotlib figure
+    "Accuracy against size, with the Pareto front"
     rows = [r for r in rows if r.get(x) is not None and r.get('accuracy') is not None]
     if not rows: raise HKDError(f"no row has both accuracy and {x}", fix="measure it first")
     best = pareto(rows, x)
@@ -234,8 +243,10 @@ def plot_tradeoff(rows, x='bytes_on_disk', ax=None, labels=True): # x: or 'param
         ax.set_title(title, fontsize=8, color='#666666', loc='left')
     return fig
 
-def tradeoff(rows):
-    "Accuracy against parameters, and against bytes, of a record or of rows"
+def tradeoff(
+    rows,   # a record, or rows, of one task and split
+):          # the matplotlib figure
+    "Accuracy against parameters, and against bytes"
     import matplotlib.pyplot as plt
     rows = [r for r in rows if r.get('accuracy') is not None]
     shown = [x for x in ('parameters', 'bytes_on_disk') if any(r.get(x) is not None for r in rows)]
@@ -250,8 +261,12 @@ def tradeoff(rows):
     return fig
 
 # %% ../nbs/05f_report.ipynb #97f58d4b
-def plot_seeds(rows, names:dict=None, ax=None): # names: a row's name -> its label
-    "Accuracy of each row of one task and split: its seeds, their mean and standard deviation"
+def plot_seeds(
+    rows,        # a record, or rows, of one task and split; the first stands on top
+    names=None,  # row's name -> what to call it
+    ax=None,     # where to draw; None: a new figure
+):               # the matplotlib figure
+    "Accuracy of each row: its seeds, their mean and standard deviation"
     rows = [r for r in rows if r.get('accuracy') is not None]
     if not rows: raise HKDError('no row has an accuracy', fix='measure one first')
     pareto(rows)   # refuses several tasks
@@ -267,8 +282,14 @@ def plot_seeds(rows, names:dict=None, ax=None): # names: a row's name -> its lab
     return fig
 
 # %% ../nbs/05f_report.ipynb #486cc30a
-def plot_confusion(y, predicted, labels:list, title='', ax=None): # classes (examples,), and their names
-    "How often each class is predicted for each true class"
+def plot_confusion(
+    y,        # true classes (examples,)
+    predicted, # predicted classes (examples,)
+    labels,   # the classes' names
+    title='', # above the picture
+    ax=None,  # where to draw; None: a new figure
+):            # the matplotlib figure
+    "How often each class is predicted for each"
     from sklearn.metrics import ConfusionMatrixDisplay
     n = len(labels)
     wrong = {*map(int, y), *map(int, predicted)}-set(range(n))
@@ -368,8 +389,13 @@ _ADVICE = dict(
     artifact=("is below its model", "train longer, or keep its embeddings in int8 (embeddings = 'int8')"),
     teacher=("is below its student", "train the teacher longer or take a better one"))
 
-def warning(kind:str, low:dict, high:dict, p:float=None)->str: # 'student', 'artifact' or 'teacher'; two rows
-    "Which model is significantly below which (by McNemar's p), and what to try"
+def warning(
+    kind:str,     # 'student', 'artifact' or 'teacher'
+    low,          # the row of the model that is too low
+    high,         # the row that it should not be below
+    p:float=None, # of McNemar's test, where there is one
+)->str:           # one line
+    "Which model is significantly below which, and what to try"
     what, advice = _ADVICE[kind]
     a, b = (f"{m['name']} ({m['accuracy']:.1f} %)" for m in (low, high))
     return f"Warning: {a} {what}, {b}, {_evidence(low, p)}: {advice}."

@@ -100,10 +100,18 @@ def _damaged(checkpoint):
 # %% ../nbs/01c_resume.ipynb #9106e065
 _TRACKING = ('report_to', 'run_name')   # they don't change what is trained
 
-def run_key(model, task, teacher, kd:dict, extra, views:int, max_length:int, training_args:dict,
-            callbacks=())->tuple: # a hash, and the settings in the clear
-    """What identifies a run: weights before training, data (`extra` is a transfer set) and settings;
-    a teacher by its `teacher_key`, callbacks by their repr"""
+def run_key(
+    model,         # before training
+    task,          # its data are part of the key
+    teacher,       # see `teacher_key`
+    kd:dict,       # settings of distillation
+    extra,         # a transfer set, or None
+    views:int,     # augmented views
+    max_length:int, # tokens a text is cut to
+    training_args:dict, # fields of `TrainingArguments` that were given
+    callbacks=(),  # identified by their repr
+)->tuple:          # a hash, and the settings in the clear
+    "What identifies a run: weights, data and settings"
     kd = {k:code_hash(v) if callable(v) else v for k,v in kd.items()}
     former = {'T' if k=='temperature' else k:v for k,v in kd.items()}   # so that earlier runs keep their key
     training_args = {k:v for k,v in training_args.items() if k not in _TRACKING}

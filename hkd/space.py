@@ -147,8 +147,15 @@ OBJECTIVES = 'accuracy', 'bytes', 'latency'
 SEARCHES = dict(tpe='TPESampler', gp='GPSampler', nsga2='NSGAIISampler', cmaes='CmaEsSampler',
                 random='RandomSampler')   # Optuna's names
 
-def check_search(recipe:Recipe, space:dict, trials:int, objectives:list, sampler:str,
-                 max_bytes:float=None, max_latency:float=None):
+def check_search(
+    recipe:Recipe,      # without ranges
+    space:dict,         # 'stage.field' -> `Range`
+    trials:int,         # how many
+    objectives:list,    # of OBJECTIVES
+    sampler:str,        # of SEARCHES
+    max_bytes=None,     # of the last stage's model
+    max_latency=None,   # in milliseconds
+):
     "Refuse what cannot be searched"
     if not space:
         fix = "write one, such as alpha = {low = 0, high = 1}"

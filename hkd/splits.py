@@ -65,8 +65,13 @@ def _similar_pairs(hashes, thumbs, max_bits, max_color_distance):
         for band in bands: by_band[(*band, level[i])].append(i)
 
 # %% ../nbs/00a_splits.ipynb #ce2fd3ed
-def near_duplicates(hashes, thumbs, max_bits=10, max_color_distance=8.)->list: # first of each one's group
-    "Groups of near-duplicate images, by the `difference_hash` and the `thumbnail` of each"
+def near_duplicates(
+    hashes,        # `difference_hash` of each image (images, 256)
+    thumbs,        # `thumbnail` of each image (images, 8, 8, 3)
+    max_bits:int=10,   # bits that may differ
+    max_color_distance:float=8., # mean color difference that is allowed, of 255
+)->list:           # for each image the index of the first one in its group
+    "Groups of near-duplicate images"
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     hashes, thumbs = np.asarray(hashes, dtype=bool), np.asarray(thumbs)
@@ -78,8 +83,14 @@ def near_duplicates(hashes, thumbs, max_bits=10, max_color_distance=8.)->list: #
     return first[group].tolist()
 
 # %% ../nbs/00a_splits.ipynb #2eec7843
-def holdout(keys, labels, n:int, parents:dict=None, seed:int=0)->tuple: # (rows that stay, rows held out)
-    "Hold out `n` contents so that no row that stays shares one with them; `parents` is of `maximal_phrases`"
+def holdout(
+    keys,              # content key of each row
+    labels,            # label of each row
+    n:int,             # contents to hold out
+    parents:dict=None, # key -> keys it is a part of (`maximal_phrases`); None: each is whole
+    seed:int=0,        # another seed, another draw
+)->tuple:              # (rows that stay, rows held out), both ascending
+    "Hold out `n` contents so that no row that stays shares one with them"
     def wholes(key): return parents[key] if parents else [key]
     rows, classes = defaultdict(list), defaultdict(set)
     for i, (key, label) in enumerate(zip(keys, labels)):
@@ -110,7 +121,12 @@ def _held_out(tuning, keys, parents):
     if parents: return round(tuning*sum(whole==[key] for key, whole in parents.items()))
     return min(1000, max(1, round(tuning*len(set(keys)))))
 
-def disjoint_splits(task, parts:dict, tuning:float, phrases=False)->tuple: # (splits, number of rows lost)
+def disjoint_splits(
+    task,         # gives the modality, the input columns and the seed
+    parts:dict,   # split -> Dataset with a column `label`; 'train' is among them
+    tuning:float, # contents to hold out for `tuning` (and validation, if missing): a number, or a fraction
+    phrases=False,# train holds phrases of its own sentences
+)->tuple:         # (split -> Dataset, split -> number of rows it lost)
     "Splits without common contents; a missing `tuning` or validation is cut from train"
     keys, keep, taken = content_keys(task, parts), {}, set()
     for s in sorted(parts, key=_PRIORITY.index):

@@ -19,8 +19,12 @@ from .files import HKDError
 def _check_level(level):
     if not 0<level<1: raise HKDError(f"level={level}", "not between 0 and 1", "give .95, for instance")
 
-def wilson(correct:float, n:int, level:float=.95)->tuple: # (low, high) in percent
-    "Wilson's interval for `correct`, a count or a mean of counts, out of `n`. Reference: Wilson 1927"
+def wilson(
+    correct:float,    # right answers; may be fractional, for a mean over seeds
+    n:int,            # examples
+    level:float=.95,  # confidence level
+)->tuple:             # (low, high) in percent
+    "Wilson's interval for an accuracy of `correct` out of `n`. Reference: Wilson 1927"
     _check_level(level)
     if not n>0: raise HKDError(f"n={n}", "an interval needs at least one example")
     if not 0<=correct<=n: raise HKDError(f"correct={correct}", f"not a count between 0 and n={n}")
@@ -67,8 +71,12 @@ class Paired(NamedTuple):
         ci = '{:g} % CI {:+.1f} to {:+.1f}'.format(100*self.level, *self.interval)
         return f'{self.mean:+.1f} points ({ci}, {self.n} seeds): {self.conclusion}'
 
-def paired(a, b, level:float=.95)->Paired: # a number for each seed, such as accuracy; the same of the control
-    "Paired differences a - b over seeds: mean, standard deviation, n and Student's interval"
+def paired(
+    a,                # one number for each seed, such as accuracy in percent
+    b,                # the same of the control, seeds in the same order
+    level:float=.95,  # of the interval
+)->Paired:            # of the differences a - b
+    "Paired differences over seeds: mean, standard deviation, n and Student's interval"
     _check_level(level)
     if len(a)!=len(b) or not len(a): raise HKDError(f"{len(a)} and {len(b)} numbers", "give one pair a seed")
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
@@ -87,8 +95,12 @@ def _check_logits(z, y):
     if len(z)!=len(y) or not len(y): raise HKDError(f"{len(z)} logits, {len(y)} labels", "give one each")
     return z, y
 
-def ece(z, y, bins:int=15)->float: # logits (examples, classes), labels; bins of equal width, from 0 to 1
-    "Expected calibration error in percent; 0 is perfect. Reference: Guo et al. 2017, arXiv:1706.04599"
+def ece(
+    z,            # logits (examples, classes)
+    y,            # labels (examples,)
+    bins:int=15,  # of equal width, from 0 to 1
+)->float:         # percent; 0 is perfect
+    "Expected calibration error. Reference: Guo et al. 2017, arXiv:1706.04599"
     z, y = _check_logits(z, y)
     if not bins>=1: raise HKDError(f"bins={bins}", "less than one")
     p = softmax(z, 1)
@@ -96,16 +108,24 @@ def ece(z, y, bins:int=15)->float: # logits (examples, classes), labels; bins of
     return float(100*np.abs(np.bincount(np.ceil(p.max(1)*bins).astype(int), gap)).sum()/len(y))
 
 # %% ../nbs/05c_stats.ipynb #60a7ff42
-def class_accuracy(z, y, names)->dict: # logits (examples, classes), labels, names of the classes
-    "Name of each class -> {'accuracy': percent or None, 'n': examples}"
+def class_accuracy(
+    z,      # logits (examples, classes)
+    y,      # labels (examples,)
+    names,  # of the classes, in the order of the logits
+)->dict:    # name -> {'accuracy': percent or None, 'n': examples}
+    "Accuracy of each class"
     z, y = _check_logits(z, y)
     if len(names)!=z.shape[1]: raise HKDError(f"{len(names)} names, {z.shape[1]} classes", "give one each")
     total, right = (np.bincount(c, minlength=len(names)).tolist() for c in (y, y[z.argmax(1)==y]))
     return {str(c): dict(accuracy=100*r/n if n else None, n=n) for c,r,n in zip(names, right, total)}
 
 # %% ../nbs/05c_stats.ipynb #ba74d921
-def pareto(rows, x='bytes_on_disk', y='accuracy')->list: # of one task; less of x and more of y is better
-    "Rows that no other row beats in both, from small to large; rows that lack either are left out"
+def pareto(
+    rows,                # rows of one task and split
+    x='bytes_on_disk',   # the less the better
+    y='accuracy',        # the more the better
+)->list:                 # from small to large; rows that lack either are left out
+    "Rows that no other row beats in both"
     rows = [r for r in rows if r.get(x) is not None and r.get(y) is not None]
     where = sorted({f"{r.get('task')} {r.get('split')}" for r in rows})
     if len(where)>1: raise HKDError(f"rows of {' and '.join(where)}", fix="give those of one task and split")

@@ -111,8 +111,13 @@ def _input_columns(df, label):
     return tuple(texts)
 
 # %% ../nbs/00m_tables.ipynb #45bd7b6e
-def find_columns(df, where, columns=None, label=None)->tuple: # (input columns, label column)
-    "The input columns and the label column of a table, checked if given; `where` is its file, for messages"
+def find_columns(
+    df,            # a table
+    where,         # its file, for messages
+    columns=None,  # the input columns, if given
+    label=None,    # the label column, if given
+)->tuple:          # (input columns, label column)
+    "The input columns and the label column of a table"
     has = f"the columns are {listed(list(df.columns))}"
     if label is None:
         label = next((c for name in LABEL_NAMES for c in df.columns if str(c).lower()==name), None)
@@ -167,8 +172,12 @@ def class_names(values, where)->list: # label names in order
     return sorted(seen, key=None if name is not None else lambda label: (int(label), label))
 
 # %% ../nbs/00m_tables.ipynb #1e80f373
-def encode_labels(values, labels:list|None, where)->list: # class numbers, or floats for regression
-    "Labels as numbers, from their names in order (None for regression)"
+def encode_labels(
+    values,       # labels as written
+    labels,       # label names in order; None for regression
+    where,        # the file, for messages
+)->list:          # class numbers, or floats for regression
+    "Labels as numbers"
     _check_one_label(values, where)
     if labels is None:
         numbers, why = list(map(_number, values)), "is not a finite number"
@@ -190,8 +199,12 @@ def _as_text(value): # None: cannot be text
     if isinstance(value, (bytes, *_LISTS)): return None
     return '' if _is_missing(value) else str(value)
 
-def check_texts(df, columns, where)->dict: # column -> texts
-    "The texts of the input columns of a table or a dict of lists, none of them empty"
+def check_texts(
+    df,      # a table, or a dict of lists
+    columns, # the input columns
+    where,   # the file, for messages
+)->dict:     # column -> texts
+    "The texts of the input columns, none of them empty"
     texts = {c: list(map(_as_text, df[c])) for c in columns}
     for c in columns:
         i = next((i for i, text in enumerate(texts[c]) if not text or not text.strip()), None)
@@ -276,8 +289,13 @@ def _from_hub(name):
                        "offline, give a local folder or file, or set HKD_DATA to its folder") from None
 
 # %% ../nbs/00m_tables.ipynb #dd614410
-def read_source(source, name:str, columns=None, label=None)->dict: # arguments of `make_task`
-    "The splits of a file or folder (a `Path`), of a hub name, or of a dict of Datasets or DataFrames"
+def read_source(
+    source,       # a file or folder (`Path`), a hub name, or a dict of Datasets or DataFrames by split
+    name:str,     # for messages
+    columns=None, # input columns; None: found
+    label=None,   # label column; None: found
+)->dict:          # modality, columns, parts and, where the source has them, labels: arguments of `make_task`
+    "The splits of a table, an image folder or a data set, as they are written there"
     if isinstance(source, Path):
         with reading():
             files = tables_of(source)

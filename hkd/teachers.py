@@ -52,8 +52,12 @@ def as_model(model, task, **kw)->nn.Module: # see `load_model`
     "The model, loaded where its name is given"
     return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model
 
-def token_limit(model:nn.Module, task:Task, max_length:int=None)->int|None: # None for images
-    "How many tokens a text is cut to, if not given: as the model was trained, see `input_length`"
+def token_limit(
+    model:nn.Module,     # with its `processor`
+    task:Task,           # of texts or images
+    max_length:int=None, # tokens; None: as the model was trained, see `input_length`
+)->int|None:             # None for images
+    "How many tokens a text is cut to"
     return max_length or (input_length(model) if task.modality=='text' else None)
 
 # %% ../nbs/01b_teachers.ipynb #8bc2e71d
@@ -125,9 +129,12 @@ def _read_cached(file):
     except (OSError, ValueError): return None
 
 # %% ../nbs/01b_teachers.ipynb #d6930f93
-def label_order(z, y, labels:list)->list|None: # logits (examples, classes), labels (examples,), their names
-    """The label names in the order of the outputs; None where no order fits better than the task's.
-    Found on one half of the examples, and tested on the other half"""
+def label_order(
+    z,      # logits (examples, classes)
+    y,      # labels (examples,)
+    labels, # label names, in the task's order
+)->list|None: # the names in the order of the outputs; None: no order fits better than the task's
+    "Recognize permuted outputs: the order that fits one half of the examples best, tested on the other half"
     p,half = z.argmax(-1), np.random.default_rng(0).random(len(y))<.5
     own,other = p[half]==y[half], _best_order(p[~half], y[~half], len(labels))[p[half]]==y[half]
     wins,losses = int((other & ~own).sum()), int((own & ~other).sum())
@@ -195,7 +202,11 @@ class MeanEnsemble:
         "The weight of each teacher in each example"
         return mean_weights(z, y)
 
-    def combine(self, z, y, temperature): # z and y as for `weigh` -> logits (batch, classes)
+    def combine(self,
+        z, # logits (batch, teachers, classes)
+        y, # labels (batch,), or None
+        temperature, # temperature
+    ):     # logits (batch, classes)
         "Logits that softened at T are the weighted mean of the teachers' softened probabilities"
         w = self.weigh(z.float(), y)[...,None]
         if z.shape[-1]==1: return (w*z).sum(1)
@@ -319,7 +330,11 @@ def image_size(processor): # (height, width)
     return size['height'], size['width']
 
 # %% ../nbs/01b_teachers.ipynb #f800e624
-def transfer_set(teacher, task:Task, kd:KD): # a `Dataset`, or None
+def transfer_set(
+    teacher,   # a model, a name, several as a `MeanEnsemble`, or None
+    task:Task, # what is learned
+    kd:KD,     # how the teacher teaches
+):             # the transfer set, or None
     "Check a teacher's settings before any model runs, and load the transfer set"
     kd.check(task.is_regression)
     if isinstance(teacher, (list,tuple)):

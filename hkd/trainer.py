@@ -198,8 +198,10 @@ def create_optimizer(self:KDTrainer, *args, **kw):
 _watchers = []
 
 @contextmanager
-def watch_evaluations(watch):
-    "Inside, watch(number, metrics) is called after each evaluation on tuning; an error ends the training"
+def watch_evaluations(
+    watch, # called with number and metrics of each evaluation on tuning; an error ends the training
+):
+    "Inside, trainings report their evaluations"
     _watchers.append(watch)
     try: yield
     finally: _watchers.remove(watch)
@@ -288,7 +290,11 @@ def word_table(model)->nn.Embedding|None:
     return table if isinstance(table, nn.Embedding) else None
 
 @contextmanager
-def used_rows(model, args, splits): # prepared, all that the model will read
+def used_rows(
+    model,  # to be trained
+    args,   # `TrainingArguments`
+    splits, # all that it will read, prepared
+):
     "Inside, the word embeddings have only the rows that some example of `splits` uses, and one more"
     table = _large_table(model, args) if splits else None   # images have none
     used = [] if table is None else np.unique([model.config.pad_token_id or 0, *_token_ids(splits)])

@@ -100,8 +100,13 @@ def _load_to_train(model, task, image_size, training_args):
 # %% ../nbs/01e_training.ipynb #f00e5a01
 MIN_STEPS = 500   # optimizer steps that a small table gets
 
-def default_epochs(n:int, batch_size:int=32, least:int=3, min_steps:int=None)->int:
-    "Epochs of n examples when none are given: `least`, or as many as `min_steps` (`MIN_STEPS`) take"
+def default_epochs(
+    n:int,              # training examples
+    batch_size:int=32,  # examples a step
+    least:int=3,        # epochs of a large table
+    min_steps:int=None, # steps of a small one; None: `MIN_STEPS`
+)->int:                 # `least`, or as many as these steps take
+    "How many epochs a table is trained for when none are given"
     epochs = max(least, -(-(min_steps or MIN_STEPS)//_steps(n, batch_size)))
     return epochs + -epochs%_every(epochs)
 
@@ -132,8 +137,14 @@ def _given(args): # by full names; None where they are automatic is as if left o
     automatic = 'num_train_epochs', 'learning_rate'
     return {k:v for k,v in full_names(args).items() if v is not None or k not in automatic}
 
-def training_arguments(task:Task, n:int, folder='unused', model=None, **given)->TrainingArguments:
-    "`TrainingArguments` with hkd's defaults, for n examples an epoch; `default_lr` needs the model"
+def training_arguments(
+    task:Task,          # gives the metric to select by
+    n:int,              # examples an epoch
+    folder='unused',    # where checkpoints go
+    model=None,         # what is trained: gives the learning rate, see `default_lr`
+    **given,            # fields of `TrainingArguments`
+)->TrainingArguments:
+    "`TrainingArguments` with hkd's defaults"
     given = _given(given)
     _check_given(given, task)
     args = {**DEFAULTS, 'metric_for_best_model':f'eval_{task.metric}',
@@ -195,10 +206,19 @@ def default_schedule(n:int, batch_size:int, **floor)->dict: # see `default_epoch
                 save_strategy='steps', save_steps=5*every, load_best_model_at_end=False)
 
 # %% ../nbs/01e_training.ipynb #9106e064
-def fit(model, task:Task, teacher=None, kd:KD=None, views:int=4, max_length:int=128, output_dir=None,
-        training_args:dict=None, callbacks=(), finish=None)->TrainResult:
-    """A model trained on a task, with a teacher or without; arguments as for `distill`. `callbacks` are more
-    of Trainer's, part of the run's key by their repr; finish(trained model) makes the one that is saved"""
+def fit(
+    model,               # to be trained, in place
+    task:Task,           # a task, or what `load_task` takes
+    teacher=None,        # a model, a folder or hub name, or several as a `MeanEnsemble`; None: labels only
+    kd:KD=None,          # how the teacher teaches; None: `KD()`
+    views:int=4,         # augmented views of an image, one an epoch in turn; 0: no augmentation
+    max_length:int=128,  # tokens a text is cut to
+    output_dir=None,     # where to save the model; None: nowhere
+    training_args:dict=None, # fields of `TrainingArguments`
+    callbacks=(),        # more of Trainer's callbacks, part of the run's key by their repr
+    finish=None,         # makes the model that is saved from the one that was trained
+)->TrainResult:
+    "A model trained on a task, with a teacher or without"
     start,task,kd = time.time(), load_task(task), kd or KD()
     extra = transfer_set(teacher, task, kd)
     if kd.mix:

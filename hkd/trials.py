@@ -67,7 +67,11 @@ def shared_jobs(recipe:Recipe, folder)->list: # folder: of all stages of all tri
         if job.parent: job.model = job.parent.dir
     return jobs
 
-def run_shared(jobs:list, task, watch=None): # watch(number, metrics): at evaluations of the last that trains
+def run_shared(
+    jobs:list,   # from `shared_jobs`
+    task,        # loaded
+    watch=None,  # called with number and metrics at each evaluation of the last stage that trains
+):
     "Run jobs that other processes may need too: one process trains a stage, the others wait"
     last = [job for job in jobs if trains(job.stage)][-1:]
     for job in jobs:
@@ -180,7 +184,11 @@ def _check_dominated(search, trial, size, jobs):
         if t.values and all(a<=b for a,b in zip(t.values, mine)) and list(t.values)!=mine:
             _drop(trial, f"trial {t.number} is as good in everything")
 
-def run_trial(search:Search, trial, task)->list: # a value for each objective
+def run_trial(
+    search:Search, # what is searched
+    trial,         # an Optuna trial
+    task,          # loaded
+)->list:           # a value for each objective
     "Try one set of values; raises Optuna's `TrialPruned` for one that is dropped"
     values = {name:_suggest(trial, name, r) for name,r in search.space.items()}
     try:
@@ -259,8 +267,13 @@ def _try_one(study, search, attempt):
         with suppress(optuna.exceptions.UpdateFinishedTrialError):   # a late heartbeat: another has the trial
             study.optimize(locked, n_trials=1, catch=(_Enough,))
 
-def work(search:Search, worker:int=0, until:float=None, done=lambda n: None): # worker: its number here
-    "Try values until as many trials as wanted are done, or the time is over; `done` is called with how many"
+def work(
+    search:Search,      # what is searched
+    worker:int=0,       # its number on this machine
+    until:float=None,   # time at which no trial is begun any more
+    done=lambda n: None,# called with the number of finished trials before each one
+):
+    "Try values until the study has as many trials as wanted"
     def attempt(trial):
         if _claimed(study, trial.number)>=search.trials: raise _Enough()
         try: return run_trial(search, trial, task)

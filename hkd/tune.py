@@ -81,8 +81,13 @@ def _submit(search, workers, settings, until, study, progress):
         progress(len(counted(study)))
     if len(counted(study))<search.trials and until is None: jobs[0].result()   # raises what went wrong
 
-def search_with(search:Search, workers=1, timeout:float=None, slurm:dict=None):
-    "Search until as many trials as wanted are done, or none may begin any more"
+def search_with(
+    search:Search,      # checked
+    workers:int=1,      # processes; 1: this one
+    timeout:float=None, # seconds after which no trial is begun
+    slurm:dict=None,    # submit the workers as jobs, with these parameters
+):
+    "Search until as many trials as wanted are done"
     until = None if timeout is None else time.time()+timeout
     study,what = open_study(search), f"search {search.recipe.name}: trial"
     with heartbeat.doing(what, search.trials) as activity:
@@ -94,8 +99,14 @@ def search_with(search:Search, workers=1, timeout:float=None, slurm:dict=None):
         else: _run_workers(search, workers, until, study, progress)
 
 # %% ../nbs/05i_tune.ipynb #05i00009
-def again(search:Search, values:dict, name:str, seeds:list, task)->list: # values: {} for the defaults
-    "Train a recipe with new seeds; rows of the last stage's model on the reported split"
+def again(
+    search:Search, # whose recipe
+    values:dict,   # 'stage.field' -> value; {}: the defaults
+    name:str,      # of the row
+    seeds:list,    # new ones
+    task,          # loaded
+)->list:           # rows of the last stage's model
+    "Train a recipe with new seeds, and measure it on the reported split"
     recipe = replace(needed(with_values(search.recipe, values), search.target), seeds=seeds)
     jobs = shared_jobs(recipe, search.folder/'stages')
     run_shared(jobs, task)
@@ -105,7 +116,10 @@ def again(search:Search, values:dict, name:str, seeds:list, task)->list: # value
 def values_of(search:Search, trial)->dict: # 'stage.field' -> value
     return {k:json.loads(v) if search.space[k].choices else v for k,v in trial.params.items()}
 
-def best_trial(study, search:Search):
+def best_trial(
+    study,          # of the search
+    search:Search,  # its limits
+):                  # a trial
     "The finished trial with the lowest loss, or with the lowest first objective if accuracy is none"
     done = counted(study, ['COMPLETE'])
     if not done:
@@ -126,7 +140,10 @@ def importances(study)->dict: # 'stage.field' -> share, largest first; {} for fe
     shares = optuna.importance.get_param_importances(study, evaluator=fanova, target=lambda t: t.values[0])
     return {name:float(share) for name,share in shares.items()}
 
-def plot_search(study, search:Search):
+def plot_search(
+    study,         # of the search
+    search:Search, # its objectives
+):                 # the matplotlib figure
     "The loss of each trial: against its order, or against the second objective with the Pareto front"
     done = counted(study, ['COMPLETE'])
     fig,ax = plt.subplots(figsize=(6.4, 3.2), facecolor='white', layout='constrained')

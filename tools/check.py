@@ -256,9 +256,9 @@ def recipes_fit():
     "Each recipe of the repository reads, and has the stages that tools/records.py trains"
     sys.path.insert(0, str(ROOT/'tools'))
     import records
-    from hkd.recipe import read_toml, with_overrides
+    from hkd.recipe import with_overrides
     from hkd.space import needed, split_space
-    for f in sorted([*(ROOT/'recipes').glob('*.toml'), *(LIB/'recipes').glob('*.toml')]): split_space(read_toml(f), f.name)
+    for f in sorted([*(ROOT/'recipes').glob('*.toml'), *(LIB/'recipes').glob('*.toml')]): split_space(str(f))
     for what,of,stage,settings in (t for trials in records.TRIED.values() for t in trials):
         if stage not in needed(with_overrides(records.recipe(of), *settings), stage): raise Failed(f'tools/records.py, {what!r}: {of} has no stage {stage}')
 

@@ -236,12 +236,11 @@ def gzip_bytes(
 def export_rows(
     model,        # the folder of a checkpoint or an artifact
     to:str,       # 'onnx' or 'web'
-    folder=None,  # where to write; None: MODEL-onnx or MODEL-web
+    folder:Path,  # where to write
     **how,        # `bits` and `runtime` of `export_web`
 )->list:          # a dict for each file, or for the page
     "What `hkd export` writes, as the rows of its table"
     if to not in ('onnx', 'web'): raise HKDError(f"--to {to}", "not a format of hkd", "choose onnx or web")
-    folder = check_folder_name(folder or f'{str(model).rstrip("/")}-{to}', 'write to')
     if to == 'onnx': return [_row(f['path'], f) for f in export_onnx(model, folder).values()]
     found = export_web(model, folder, **how)
     return [_row(found['path'], found) | {'with gzip, MB': gzip_bytes(folder)/1e6}]

@@ -66,7 +66,6 @@ def _start(name, task, seed, image_size=None):
     from hkd.stages import demo_start
     return demo_start(name, task, seed, image_size)
 
-
 # %% ../nbs/08_cli.ipynb #aa1297b5
 Runs = option(Path, "The folder that holds the runs.", '--runs')
 
@@ -341,6 +340,7 @@ def export_command(
 ):
     "Write a model or artifact in another format, compared with PyTorch."
     checks.check_model(model)
+    output = files.check_folder_name(output or f'{model.rstrip("/")}-{to}', 'write to')
     from hkd.web import export_rows
     show_rows(export_rows(model, to, output, bits=bits, runtime=runtime), as_json)
 

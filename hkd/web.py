@@ -118,7 +118,8 @@ def _no_log():
 def _write_4bit(file, small):
     "An ONNX file with matrices and embeddings in 4 bits"
     with _no_log():
-        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        try: from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        except ImportError: raise ImportError('4 bits need a newer ONNX Runtime: pip install -U "hkd[onnx]"') from None
         found = MatMulNBitsQuantizer(str(file), block_size=32, op_types_to_quantize=('MatMul', 'Gather'))
         found.process()
         found.model.save_model_to_file(str(small))
@@ -236,12 +237,11 @@ def gzip_bytes(
 def export_rows(
     model,        # the folder of a checkpoint or an artifact
     to:str,       # 'onnx' or 'web'
-    folder=None,  # where to write; None: MODEL-onnx or MODEL-web
+    folder:Path,  # where to write
     **how,        # `bits` and `runtime` of `export_web`
 )->list:          # a dict for each file, or for the page
     "What `hkd export` writes, as the rows of its table"
     if to not in ('onnx', 'web'): raise HKDError(f"--to {to}", "not a format of hkd", "choose onnx or web")
-    folder = check_folder_name(folder or f'{str(model).rstrip("/")}-{to}', 'write to')
     if to == 'onnx': return [_row(f['path'], f) for f in export_onnx(model, folder).values()]
     found = export_web(model, folder, **how)
     return [_row(found['path'], found) | {'with gzip, MB': gzip_bytes(folder)/1e6}]

@@ -199,8 +199,12 @@ FEATURE_LOSSES = {
     'grid':     FeatureLoss(lambda s, t, mask: grid_loss(s.hidden, t.hidden), layers='final', maps=True),
 }
 
-def make_projectors(intermediate:str, d_s:int, d_t:list)->nn.ModuleList|None:
-    "From the student's width to that of each pair's teacher layer; None where no projector is needed"
+def make_projectors(
+    intermediate:str, # a name in FEATURE_LOSSES
+    d_s:int,          # width of the student's layers
+    d_t:list,         # width of the teacher's layer in each pair
+)->nn.ModuleList|None: # None where no projector is needed
+    "Linear maps from the student's width to that of each teacher layer"
     if {d_s} == set(d_t) or not FEATURE_LOSSES[intermediate].projector: return None
     return nn.ModuleList(nn.Linear(d_s, width) for width in d_t)
 

@@ -363,9 +363,17 @@ def _check_ensemble(teacher, task, kd, unlabeled):
         raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} asks for a number",
                        "choose 'mean' or a list of weights")
 
-def collect_teacher_logits(teacher, task, sources:list, views:int, max_length:int, device, bf16, store=True):
-    """The checked logits of a teacher for the sources (splits or `Dataset`s) in each view, and what combines
-    those of several teachers. Without `store` a teacher is only checked"""
+def collect_teacher_logits(
+    teacher,         # a model, a folder or hub name, several as a `MeanEnsemble`, or None
+    task,            # what it teaches
+    sources:list,    # splits or `Dataset`s
+    views:int,       # augmented views of an image; 0: the images themselves
+    max_length:int,  # tokens a text is cut to
+    device,          # where the teacher runs
+    bf16,            # autocast to bfloat16?
+    store=True,      # False: the teacher is only checked
+):                   # `TeacherLogits`, and what combines them (None for one teacher)
+    "The checked logits of a teacher for all sources in each view"
     if teacher is None: return None, None
     shown = range(views) if views else [None]
     def collect(model):

@@ -43,6 +43,10 @@ class Task:
     @property
     def num_labels(self): return 1 if self.is_regression else len(self.labels)
     @property
+    def id2label(self): return {} if self.is_regression else dict(enumerate(self.labels))
+    @property
+    def label2id(self): return {name:i for i, name in self.id2label.items()}
+    @property
     def eval_split(self): return next((s for s in ('validation','test') if s in self.splits), 'tuning')
 
     def split(self, name): # a split's name

@@ -181,8 +181,8 @@ class TuneResult:
         "The report as a page in Markdown"
         search,states = self.search, [t.state.name for t in self.trials]
         rows = table(self.rows, ['name', 'accuracy', 'seeds', 'parameters', 'size', 'latency'])
-        lines = [f"# Search {search.recipe.name}", '', self.verdict, '', rows._repr_markdown_(), '',
-                 f"{states.count('COMPLETE')} trials finished, {states.count('PRUNED')} were dropped early. "
+        lines = [f"# Search: {search.recipe.name}", '', self.verdict, '', rows._repr_markdown_(), '',
+                 f"Trials: {states.count('COMPLETE')} finished, {states.count('PRUNED')} dropped early. "
                  f"Objectives: {', '.join(search.objectives)}. Search: {search.sampler}.", '',
                  '## Best values', '']
         lines += [f"- {k} = {_shown(v)} (of {search.space[k]})" for k,v in self.values.items()]

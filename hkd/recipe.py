@@ -267,7 +267,7 @@ def _stage(d, i, where):
     if not isinstance(d, dict): raise HKDError(where, f"stage {i} is {d!r}", "write a table under [[stage]]")
     where,name = f"{where}, stage {d.get('name', i)!r}", d.get('kind')
     if name is None: raise HKDError(where, "kind is missing", f"use one of {', '.join(STAGES)}")
-    if name not in STAGES:
+    if name not in list(STAGES):   # not a string, perhaps
         raise HKDError(where, f"kind {name!r} is unknown", f"use one of {', '.join(STAGES)}")
     return _made(STAGES[name], {k:v for k,v in d.items() if k!='kind'}, where)
 

@@ -239,7 +239,13 @@ def _tokenized(task, ds, tokenizer, max_length):
 # %% ../nbs/00_data.ipynb #20d61020
 class ImageSet(torch.utils.data.Dataset):
     "Images, or what a processor makes of them, decoded on demand; `view=None` is the image itself"
-    def __init__(self, task:Task, ds:Dataset, view:int=None, processor=None, max_cache_bytes:int=2**31):
+    def __init__(self,
+        task:Task,      # gives the augmentation
+        ds:Dataset,     # with `id` and `image`
+        view:int=None,  # a number is one of the augmented views
+        processor=None, # give its output instead of images, and keep that for the next time
+        max_cache_bytes:int=2**31, # bytes that may be kept
+    ):
         self.task, self.ds, self.view, self.processor = task, ds, view, processor
         self.max_cache_bytes, self.kept = max_cache_bytes, {}
     def __len__(self): return len(self.ds)

@@ -19,7 +19,11 @@ from urllib.parse import urlparse
 class HKDError(ValueError):
     "A problem that the user can solve: `what: why; fix`"
     exit_code = 2   # of the command: bad input
-    def __init__(self, what:str, why:str='', fix:str=''):
+    def __init__(self,
+        what:str,    # the argument, file or model, with its value
+        why:str='',  # what is wrong with it
+        fix:str='',  # what to do
+    ):
         problem = f'{what}: {why}' if why else what
         super().__init__(f'{problem}; {fix}' if fix else problem)
 
@@ -278,8 +282,12 @@ def check_output(
 # %% ../nbs/00c_files.ipynb #00cf1021
 class OutputDir:
     "The folder of one result: new, partial (interrupted, to be resumed) or done"
-    def __init__(self, path:str|Path, key:str, settings:dict=None,
-                 resumable=lambda partial: any(partial.glob('checkpoint-*'))):
+    def __init__(self,
+        path:str|Path,      # where the result goes; while it is made, `NAME.partial` beside it
+        key:str,            # checksum of everything that the result depends on
+        settings:dict=None, # shown if those of an earlier run differ
+        resumable=lambda partial: any(partial.glob('checkpoint-*')), # is there anything to resume from?
+    ):
         self.path, self.key, self.resumable, self.seconds = check_output(path), key, resumable, 0.
         self.partial, self.record = self.path.with_name(f'{self.path.name}.partial'), self.path/'metrics.json'
         self.state_file = self.partial/'run.json'

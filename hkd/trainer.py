@@ -30,7 +30,12 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 # %% ../nbs/01d_trainer.ipynb #078e5917
 class LengthSampler(torch.utils.data.Sampler):
     "A shuffled order, the same for the same (seed, epoch), with neighbors of similar length"
-    def __init__(self, n:int, batch_size:int, seed=0, lengths=None): # in tokens; None: a plain shuffle
+    def __init__(self,
+        n:int,          # examples
+        batch_size:int, # examples a step
+        seed=0,         # another seed, another order
+        lengths=None,   # tokens of each example; None: a plain shuffle
+    ):
         self.n,self.batch_size,self.seed,self.lengths,self.epoch = n,batch_size,seed,lengths,0
     def __len__(self): return self.n
     def set_epoch(self, epoch): self.epoch = epoch
@@ -74,9 +79,19 @@ class FeatureExtractor:
 # %% ../nbs/01d_trainer.ipynb #312453be
 class KDTrainer(Trainer):
     "`Trainer` with a distillation loss; without a teacher it is plain fine-tuning"
-    def __init__(self, model, args, task:Task, train_set:TrainSet=None, teacher_logits:TeacherLogits=None,
-                 kd:KD=None, combine=None, teacher=None, views=0, max_length=128, **kw):
-        "`combine` makes one teacher of several; an intermediate loss runs `teacher` in each step"
+    def __init__(self,
+        model,                   # to be trained
+        args,                    # `TrainingArguments`
+        task:Task,               # gives metrics and the split to evaluate on
+        train_set:TrainSet=None, # what it learns
+        teacher_logits:TeacherLogits=None, # the teacher's logits for its rows
+        kd:KD=None,              # how the teacher teaches; None: labels only
+        combine=None,            # makes one teacher of several, see `MeanEnsemble`
+        teacher=None,            # only where `kd.intermediate` needs it in each step
+        views=0,                 # augmented views
+        max_length=128,          # tokens a text is cut to
+        **kw,                    # see `Trainer`
+    ):
         self.kd = kd or KD(alpha=0.)
         processor = processor_of(model)
         collate = KDCollator(Collator(processor, task.is_regression), teacher_logits, train_set)

@@ -119,7 +119,8 @@ def _write_4bit(file, small):
     "An ONNX file with matrices and embeddings in 4 bits"
     with _no_log():
         try: from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-        except ImportError: raise ImportError('4 bits need a newer ONNX Runtime: pip install -U "hkd[onnx]"') from None
+        except ImportError:
+            raise ImportError('4 bits need a newer ONNX Runtime: pip install -U "hkd[onnx]"') from None
         found = MatMulNBitsQuantizer(str(file), block_size=32, op_types_to_quantize=('MatMul', 'Gather'))
         found.process()
         found.model.save_model_to_file(str(small))

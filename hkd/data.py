@@ -75,6 +75,7 @@ def load_task(
     if isinstance(source, Task): return source
     if isinstance(source, (Dataset, pd.DataFrame)): source = dict(train=source)
     if not hasattr(source, 'keys'): source = find_task(source)
+    elif not source: raise HKDError("{}", "there are no splits", "give at least train")
     if isinstance(source, str) and source in DEMO_TASKS: return demo_task(source.removeprefix('demo-'), seed)
     name, settings = _name_and_settings(source)
     given = dict(columns=tuple(listify(columns)), labels=labels, metric=metric)

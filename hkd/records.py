@@ -9,6 +9,8 @@ __all__ = ['METHODS', 'FIELDS', 'MEASURED', 'FORMAT', 'Row', 'portable', 'agains
 # %% ../nbs/05d_records.ipynb #ffeb5520
 import json, math, os, platform, re, shlex, subprocess, sys
 from contextlib import suppress
+from dataclasses import asdict, is_dataclass
+from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
 from pathlib import Path
@@ -127,7 +129,11 @@ def _convert(x, change):
 
 def _plain(x):
     "`x` as JSON can hold it, without machine paths"
+    if isinstance(x, Enum): x = x.value
+    if hasattr(x, 'to_dict'): x = x.to_dict()   # of `TrainingArguments`: hides access tokens
+    if is_dataclass(x) and not isinstance(x, type): x = asdict(x)
     if hasattr(x, 'tolist'): x = x.tolist()
+    if isinstance(x, (set, frozenset)): x = sorted(x, key=str)
     if isinstance(x, (dict, list, tuple)): return _convert(x, _plain)
     if x is None or isinstance(x, (bool, int)) or isinstance(x, float) and math.isfinite(x): return x
     return portable(Path(x) if isinstance(x, str) and x.startswith('/') else x)
@@ -286,7 +292,9 @@ def load_results(path)->Record: # a JSON file that `save_results` wrote
     path = Path(path)
     if not path.is_file(): raise MissingError(f'{path}: no such file; save_results writes one')
     try: d = json.loads(path.read_text(encoding='utf-8-sig'))
-    except ValueError: raise HKDError(f'{path}', 'not whole JSON', 'make it again') from None
+    except json.JSONDecodeError as e:
+        raise HKDError(f'{path}', f'not whole JSON (line {e.lineno})', 'make it again') from None
+    except UnicodeDecodeError: raise HKDError(f'{path}', 'not a text file', 'give a record') from None
     if not isinstance(d, dict): d = {}
     if d.pop('sha256', None) not in (None, _sha256(d)):   # the first records have none
         raise HKDError(f'{path}', 'damaged or edited: its SHA-256 is not what was saved', 'make it again')

@@ -9,6 +9,7 @@ __all__ = ['RUNTIME', 'web_runtime', 'export_web', 'gzip_bytes', 'export_rows']
 import base64, gzip, hashlib, io, json, logging, os, shutil, tarfile, tempfile
 from contextlib import contextmanager
 from importlib.resources import files as package_files
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import urlopen
 import numpy as np, PIL
@@ -100,6 +101,7 @@ def _package_files(package, runtime):
     return _in_folder(package, cached) or _unpack(package, archive.read_bytes(), str(archive))
 
 # %% ../nbs/05ba_web.ipynb #5ba00010
+_ORT_LICENSE = 'LICENSE-onnxruntime.txt'
 _NAMES = {8: 'model_quantized.onnx', 4: 'model_q4.onnx'}   # as transformers.js calls them
 
 @contextmanager
@@ -219,7 +221,8 @@ def _copy_page(folder, needed):
     "The page's own files, and the runtime's"
     for f in (package_files('hkd')/'page').iterdir(): (folder/f.name).write_bytes(f.read_bytes())
     (folder/'runtime').mkdir()
-    for name, f in needed.items(): shutil.copyfile(f, folder/'runtime'/name)
+    license = Path(find_spec('onnxruntime').origin).with_name('LICENSE')   # its package for npm has none
+    for name, f in (needed | {_ORT_LICENSE: license}).items(): shutil.copyfile(f, folder/'runtime'/name)
 
 def _listed(folder):
     "Size and SHA-256 of each file"

@@ -222,21 +222,6 @@ def cell_options():
     bad = [f"{rel(nb)}: cell {c.get('id')}: {fault}: {line}" for nb,c,line,fault in faults]
     if bad: raise Failed('\n'.join(bad))
 
-def mixes_imports(cell):
-    "Does this cell import and do more? nbdev runs such a cell when it makes the site, without the cells before it"
-    src = ''.join(cell['source'])
-    if cell['cell_type']!='code' or {'export', 'eval: false'} & set(directives(src)) or 'nbdev_export()' in src: return False
-    body = ast.parse(re.sub(r'^[!%].*$', 'pass', src, flags=re.M)).body
-    imports = [isinstance(o, (ast.Import, ast.ImportFrom)) for o in body]
-    return any(imports) and not all(imports)
-
-@check
-def imports_have_their_cell():
-    "On a page of the site, a cell that imports does nothing else"
-    for nb in notebooks():
-        for c in cells(nb):
-            if nb.parent.name!='tests' and mixes_imports(c): raise Failed(f"{rel(nb)}: cell {c.get('id')} imports and does more: move its imports to a cell of imports")
-
 def prints(src):
     "Does a cell print something, whatever happens?"
     try: tree = ast.parse(re.sub(r'^[!%].*$', '', src, flags=re.M))

@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['Task', 'load_task', 'load_transfer', 'demo_task', 'load_model', 'save_model', 'student_from_teacher', 'trim_vocab',
-           'restore_vocab', 'distillation_loss', 'soft_target_loss', 'KD', 'teacher_logits', 'check_teacher',
-           'with_labels', 'finetune', 'distill', 'evaluate', 'predict', 'distill_chain', 'TeacherEnsemble', 'agreement',
-           'qlora', 'quantize_nf4', 'prune', 'prune_and_finetune', 'remove_neurons', 'remove_heads', 'save_compressed',
-           'load_compressed', 'export_onnx', 'push_to_hub', 'load', 'measure', 'bench', 'wilson', 'mcnemar', 'paired',
-           'load_results', 'compare', 'table', 'plot_tradeoff', 'Recipe', 'read_recipe', 'run']
+           'distillation_loss', 'soft_target_loss', 'KD', 'teacher_logits', 'check_teacher', 'with_labels', 'finetune',
+           'distill', 'evaluate', 'predict', 'distill_chain', 'TeacherEnsemble', 'agreement', 'qlora', 'quantize_nf4',
+           'prune', 'prune_and_finetune', 'remove_neurons', 'remove_heads', 'save_compressed', 'load_compressed',
+           'export_onnx', 'push_to_hub', 'load', 'measure', 'bench', 'wilson', 'mcnemar', 'paired', 'load_results',
+           'compare', 'table', 'plot_tradeoff', 'Recipe', 'read_recipe', 'run', 'tune']
 
 # %% ../nbs/09c_reference.ipynb #9c000004
 from .data import Task, load_task, load_transfer, demo_task
 from .models import load_model, save_model, student_from_teacher
-from .vocab import trim_vocab, restore_vocab
+from .vocab import trim_vocab
 from .kd_losses import distillation_loss, soft_target_loss
 from .teachers import KD, teacher_logits, check_teacher, with_labels
 from .training import finetune, distill, evaluate, predict
@@ -30,12 +30,13 @@ from .records import load_results
 from .report import compare, table, plot_tradeoff
 from .recipe import Recipe, read_recipe
 from .pipeline import run
+from .tune import tune
 
 # %% ../nbs/09c_reference.ipynb #9c000005
 _all_ = ['Task', 'load_task', 'load_transfer', 'demo_task', 'load_model', 'save_model',
-         'student_from_teacher', 'trim_vocab', 'restore_vocab', 'distillation_loss', 'soft_target_loss',
+         'student_from_teacher', 'trim_vocab', 'distillation_loss', 'soft_target_loss',
          'KD', 'teacher_logits', 'check_teacher', 'with_labels', 'finetune', 'distill', 'evaluate',
          'predict', 'distill_chain', 'TeacherEnsemble', 'agreement', 'qlora', 'quantize_nf4', 'prune',
          'prune_and_finetune', 'remove_neurons', 'remove_heads', 'save_compressed', 'load_compressed',
          'export_onnx', 'push_to_hub', 'load', 'measure', 'bench', 'wilson', 'mcnemar', 'paired',
-         'load_results', 'compare', 'table', 'plot_tradeoff', 'Recipe', 'read_recipe', 'run']
+         'load_results', 'compare', 'table', 'plot_tradeoff', 'Recipe', 'read_recipe', 'run', 'tune']

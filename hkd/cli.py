@@ -8,7 +8,7 @@ __all__ = ['app', 'Runs', 'GUIDE', 'run_command', 'tune_command', 'report_comman
            'export_command', 'push_command', 'main']
 
 # %% ../nbs/08_cli.ipynb #f47e6470
-import os, re, shlex, sys
+import os, shlex, sys
 from pathlib import Path
 import typer
 from typer.core import TyperGroup
@@ -22,8 +22,8 @@ from .runs import (RecipeOptions, TuneOptions, comparison, dry_run, read_record,
                       write_together)
 from .shell import (Columns, DataOptions, Backend, Json, KDOptions, Model, Output, TaskArg, Tracker,
                        TrainingOptions, argument, check_backends, check_inputs, check_start, comma_list,
-                       layer_list, option, print_json, print_table, read_inputs, log, show_rows, split_rows,
-                       with_options)
+                       command_words, layer_list, log, option, print_json, print_table, read_inputs,
+                       show_rows, split_rows, with_options)
 
 # %% ../nbs/08_cli.ipynb #093ee6c5
 class _Stopped(Exception): pass
@@ -371,32 +371,6 @@ def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)
     return code
 
-# %% ../nbs/08_cli.ipynb #3e7924f1
-_FLAGS = {full:f"--{short.replace('_', '-')}" for short, full in checks.SHORT_NAMES.items() if short!='steps'}
-
-def _own_names(argv):
-    "`--learning-rate`, `--learning_rate` and `--set learning_rate=` as `--lr`, and so for other names"
-    out = []
-    for word in argv:
-        name, equals, value = word.removeprefix('--').partition('=')
-        flag = _FLAGS.get(name.replace('-', '_'))
-        if flag and equals and out[-1:]==['--set']: out[-1:] = [flag, value]
-        elif flag and word.startswith('--'): out += [flag, value] if equals else [flag]
-        else: out.append(word)
-    return out
-
-def _each(argv, option='--seeds'):
-    "`--seeds 0 1 2` as `--seeds 0 --seeds 1 --seeds 2`, which is what click understands"
-    out, inside = [], False
-    for word in argv:
-        if inside and re.fullmatch(r'\d+(,\d+)*', word):
-            if out[-1]==option: out.pop()
-            out += [x for n in word.split(',') for x in (option, n)]
-        else:
-            out.append(word)
-            inside = word==option
-    return out
-
 # %% ../nbs/08_cli.ipynb #dd816132
 GUIDE = """hkd compresses Transformers for text and images, and measures what it costs.
 
@@ -404,6 +378,7 @@ GUIDE = """hkd compresses Transformers for text and images, and measures what it
   hkd recipes                              the recipes; hkd recipes bert > mine.toml to change one
   hkd run bert --task reviews.tsv --name mine   teacher, student, QLoRA, pruning, artifact; it can resume
   hkd run bert --smoke-test demo-text        the same stages in seconds, before the hours
+  hkd tune mine.toml --max-bytes 5MB       search the ranges of a recipe for the best small model
   hkd report runs/mine                     accuracy, size and speed, relative to the teacher
   hkd predict runs/mine/artifact "a fine and moving film"
   hkd bench runs/mine/artifact             size and speed on this machine
@@ -419,7 +394,7 @@ def main(
     argv:list=None, # the words after `hkd`; None: those of this process
 )->int:             # 0 done, 1 a failure, 2 bad input, 130 or 143 stopped
     "The `hkd` command"
-    argv = _each(_own_names(sys.argv[1:] if argv is None else map(str, argv)))
+    argv = command_words(sys.argv[1:] if argv is None else argv)
     _words[:] = argv
     try: return _run_app(argv) or 0
     except UsageError as e: return _usage(e, argv)

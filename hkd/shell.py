@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['Model', 'TaskArg', 'Output', 'Pixels', 'Layers', 'Tracker', 'Columns', 'Backend', 'Json', 'KDOptions', 'option',
            'argument', 'comma_list', 'layer_list', 'field_values', 'DataOptions', 'TrainingOptions', 'with_options',
-           'check_start', 'check_backends', 'is_main_process', 'log', 'print_json', 'print_table', 'show_rows',
-           'split_rows', 'read_inputs', 'check_inputs']
+           'check_start', 'check_backends', 'command_words', 'is_main_process', 'log', 'print_json', 'print_table',
+           'show_rows', 'split_rows', 'read_inputs', 'check_inputs']
 
 # %% ../nbs/00n_shell.ipynb #00cl0004
-import ast, inspect, json, os, sys
+import ast, inspect, json, os, re, sys
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from functools import wraps
 from pathlib import Path
@@ -177,6 +177,38 @@ def check_backends(
     checkpoint = files.local_folder(model) and not files.artifact_folder(model)
     for e in backends: checks.check_backend(e, model, artifact=not checkpoint)
 
+
+# %% ../nbs/00n_shell.ipynb #00cl0051
+_FLAGS = {full:f"--{short.replace('_', '-')}" for short, full in checks.SHORT_NAMES.items() if short!='steps'}
+
+def _own_names(argv):
+    "`--learning-rate`, `--learning_rate` and `--set learning_rate=` as `--lr`, and so for other names"
+    out = []
+    for word in argv:
+        name, equals, value = word.removeprefix('--').partition('=')
+        flag = _FLAGS.get(name.replace('-', '_'))
+        if flag and equals and out[-1:]==['--set']: out[-1:] = [flag, value]
+        elif flag and word.startswith('--'): out += [flag, value] if equals else [flag]
+        else: out.append(word)
+    return out
+
+def _each(argv, option='--seeds'):
+    "`--seeds 0 1 2` as `--seeds 0 --seeds 1 --seeds 2`, which is what click understands"
+    out, inside = [], False
+    for word in argv:
+        if inside and re.fullmatch(r'\d+(,\d+)*', word):
+            if out[-1]==option: out.pop()
+            out += [x for n in word.split(',') for x in (option, n)]
+        else:
+            out.append(word)
+            inside = word==option
+    return out
+
+def command_words(
+    argv:list, # as typed
+)->list:       # of text, as `typer` reads them
+    "The words of a command: longer names of options are replaced, a list of seeds becomes several options"
+    return _each(_own_names(map(str, argv)))
 
 # %% ../nbs/00n_shell.ipynb #00cl0020
 def is_main_process()->bool:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MIN_STEPS', 'DEFAULTS', 'TrainResult', 'distill', 'finetune', 'check_image_size', 'default_epochs', 'default_lr',
-           'has_bf16', 'training_arguments', 'check_trackers', 'default_schedule', 'fit', 'evaluate', 'predict']
+           'has_bf16', 'emulates_bf16', 'training_arguments', 'check_trackers', 'default_schedule', 'fit', 'evaluate',
+           'predict']
 
 # %% ../nbs/01e_training.ipynb #b01c3a1f
 import dataclasses, json, os, tempfile, time, warnings
@@ -133,6 +134,10 @@ def has_bf16()->bool:
     if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu.get_capabilities().get('avx512_bf16', False)
 
+def emulates_bf16()->bool:
+    "Does this CPU compute bfloat16 by conversion, far slower than float32?"
+    return not any(torch.cpu.get_capabilities().get(k) for k in ('avx512_bf16', 'amx_bf16', 'bf16'))
+
 def _given(args): # by full names; None where they are automatic is as if left out
     automatic = 'num_train_epochs', 'learning_rate'
     return {k:v for k,v in full_names(args).items() if v is not None or k not in automatic}
@@ -152,6 +157,10 @@ def training_arguments(
             'label_names':['labels'],   # Trainer finds none in `forward` of a DeiT with two tokens
             'use_cpu':not torch.accelerator.is_available(), 'disable_tqdm':not shows_bars(), **given}
     check_numbers(args)
+    if args['bf16'] and args['use_cpu'] and emulates_bf16():
+        warnings.warn("bf16: this CPU has no bfloat16 instructions and would be many times slower; "
+                      "float32 is used")
+        args['bf16'] = False
     args |= _automatic(given, n, model)
     check_trackers(args['report_to'])
     if args['eval_strategy']=='no': args['load_best_model_at_end'] = False
@@ -236,7 +245,7 @@ def fit(
         key = run_key(model, task, teacher_id, objective, extra, views, max_length, training_args, callbacks)
         output = output_dir and OutputDir(output_dir, *key, resumable=last_checkpoint)
     if output and output.state=='done': return _saved(output, task)
-    views,bf16 = min(views, _epochs(args, n)), bool(training_args.get('bf16'))
+    views,bf16 = min(views, _epochs(args, n)), args.bf16 and bool(training_args.get('bf16'))
     sources = ['train'] if extra is None else ['train', extra]
     with main_first():
         cached,combine = collect_teacher_logits(teacher, task, sources, views, max_length, args.device, bf16,

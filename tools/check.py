@@ -74,7 +74,7 @@ MAY_IMPORT = {
     'explore':      'files data teachers training records measure report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
-    'all':          'data models vocab kd_losses teachers training successive multiagent qlora prune artifact export hub '
+    'all':          'data models vocab kd_losses teachers training successive multiagent qlora prune artifact export hub tune '
                     'measure stats records report recipe pipeline',
     'cli':          'files checks kd shell runs progress',  # at the top of the module; inside functions it may import any
 }

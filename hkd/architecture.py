@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['QKV', 'modality_of', 'model_name', 'position_limit', 'encoder_layers', 'encoder_config', 'copy_model', 'set_depth',
-           'fix_batchnorm_momentum', 'image_size_of', 'vision_config', 'check_processor_size', 'resize_positions',
-           'fixed_size', 'resize_processor', 'layer_linears', 'class_for', 'classifier_class']
+           'fix_batchnorm_momentum', 'layer_linears', 'class_for', 'classifier_class', 'rebuilt', 'image_size_of',
+           'check_processor_size', 'resize_positions', 'fixed_size', 'resize_processor']
 
 # %% ../nbs/00k_architecture.ipynb #b8fc922f
 import copy, functools
@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as IMAGE_TYPES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as TEXT_TYPES)
 from .files import HKDError
+from .masks import attach_mask, masked_layers
 
 # %% ../nbs/00k_architecture.ipynb #c9817f5d
 def modality_of(
@@ -53,8 +54,8 @@ def encoder_layers(
 )->tuple[str, nn.ModuleList]: # where it is, and the stack itself
     "The stack of equal layers that is a model's encoder"
     n = getattr(encoder_config(model.config), 'num_hidden_layers', None)
-    lists = [(k, s) for k, s in model.named_modules() if isinstance(s, nn.ModuleList)]
-    stacks = [(k, s) for k, s in lists if len(s) == n and _equal(s)]
+    stacks = [(k, s) for k, s in model.named_modules()
+              if isinstance(s, nn.ModuleList) and len(s) == n and _equal(s)]
     stacks = [(k, s) for k, s in stacks if not any(k.startswith(f'{o}.') for o, _ in stacks)]
     if len(stacks) == 1: return stacks[0]
     found = 'more than one stack' if stacks else 'no stack'
@@ -64,7 +65,7 @@ def encoder_layers(
 def encoder_config(
     config:PreTrainedConfig, # of a whole model
 )->PreTrainedConfig:         # itself, or a part of it
-    "The part of a config that counts layers, widths and heads: CLIP and SigLIP keep it apart"
+    "The part of a config that has layers, widths, heads and image size: CLIP and SigLIP keep it apart"
     if hasattr(config, 'num_hidden_layers'): return config
     parts = [getattr(config, k, None) for k in ('vision_config', 'text_config')]
     return next((c for c in parts if c is not None), config)
@@ -80,8 +81,8 @@ def copy_model(
 )->PreTrainedModel:        # a copy that shares its processor
     "A deep copy of a model, with some of its parts replaced"
     memo = {id(old): part for old, part in (new or {}).items()}
-    if (p := getattr(model, 'processor', None)) is not None: memo[id(p)] = p
-    return copy.deepcopy(model, memo)
+    processor = getattr(model, 'processor', None)
+    return copy.deepcopy(model, memo | {id(processor): processor})
 
 # %% ../nbs/00k_architecture.ipynb #58ceeaa0
 def set_depth(
@@ -108,120 +109,6 @@ def fix_batchnorm_momentum(
     for m in model.modules():
         if isinstance(m, nn.modules.batchnorm._BatchNorm) and (m.momentum or 0) > .5: m.momentum = .1
 
-# %% ../nbs/00k_architecture.ipynb #8a158857
-def image_size_of(
-    processor, # an image processor
-)->int:        # pixels
-    "The side of the images that an image processor makes"
-    size = processor.crop_size if getattr(processor, 'do_center_crop', False) else processor.size
-    return size.get('height') or size.get('shortest_edge')
-
-def vision_config(
-    config:PreTrainedConfig, # of a model for images
-)->PreTrainedConfig:         # itself, or a part of it
-    "The part of a config that describes images: CLIP and SigLIP keep it apart"
-    return getattr(config, 'vision_config', config)
-
-def _whole_number(config, name): # a field of the vision config; None where it is no number
-    n = getattr(vision_config(config), name, None)
-    return n if isinstance(n, int) else None
-
-def _position_names(model): # parameters that embed the positions of patches
-    tables = ('embeddings.position_embeddings', 'embeddings.position_embedding.weight')
-    return [k for k, _ in model.named_parameters() if k.endswith(tables)]
-
-def _accepts(model, side):
-    "Does the model read images of this side unchanged, as DINOv2 does? Tried on shapes, without memory"
-    with torch.device('meta'):
-        empty = type(model)(copy.deepcopy(model.config)).eval()
-        image = torch.empty(1, vision_config(model.config).num_channels, side, side)
-        try: return bool(empty(pixel_values=image))
-        except Exception: return False     # each family refuses in its own way
-
-def check_processor_size(
-    name:str,               # of the model, for the message
-    model:PreTrainedModel,  # a model for images
-    processor,              # its image processor
-):
-    "Refuse an image processor that makes images of a size that the model does not read"
-    n, side = _whole_number(model.config, 'image_size'), image_size_of(processor)
-    if n and n != side and _position_names(model) and not _accepts(model, side):
-        raise HKDError(name, f"the model takes images of {n} pixels, its processor makes {side}",
-                       f"set image_size={side} (--image-size {side}) or change the processor")
-
-# %% ../nbs/00k_architecture.ipynb #94d7549d
-def resize_positions(
-    model:PreTrainedModel, # a ViT or a relative with its `processor`, left as it is
-    size:int,              # side of the new images, in pixels
-)->PreTrainedModel:        # a copy that takes them
-    "The same ViT for images of another size. Reference: Dosovitskiy et al. 2021, arXiv:2010.11929"
-    keys, patch = _position_names(model), _whole_number(model.config, 'patch_size')
-    was = _whole_number(model.config, 'image_size')
-    if getattr(model, 'processor', None) is None:
-        raise HKDError(f"image_size={size}", f"this {type(model).__name__} has no image processor",
-                       "set model.processor, or call processor_of(model) first")
-    processor = resize_processor(model.processor, size)
-    if not keys and size > 0 and _accepts(model, size):               # a CNN or a Swin has no table
-        resized = copy_model(model)
-        resized.processor = processor
-        return resized
-    if len(keys) != 1 or not patch:
-        raise HKDError(f"image_size={size}", f"{type(model).__name__} reads images of {was} pixels only",
-                       "leave it out")
-    if size < patch or size % patch:
-        raise HKDError(f"image_size={size}", f"the patch size is {patch}", "choose a multiple of it")
-    config, state = copy.deepcopy(model.config), copy.deepcopy(model.state_dict())
-    vision_config(config).image_size = size
-    table = state[keys[0]]
-    new = _interpolated(model, keys[0], was // patch, size // patch, size).detach()
-    state[keys[0]] = new.reshape(-1, table.shape[-1]) if table.dim() == 2 else new
-    state = {k: v for k, v in state.items() if not k.endswith('position_ids')}
-    with torch.random.fork_rng(devices=[]): resized = type(model)(config).eval()
-    resized.load_state_dict(state, strict=False)
-    resized.processor, resized.new_head = processor, getattr(model, 'new_head', False)
-    return resized
-
-def _owner(model, key): return model.get_submodule(key.removesuffix('.weight').rpartition('.')[0])
-
-def _interpolated(model, key, old, new, size):
-    "A table of old x old positions as one of new x new, by the model's own rule"
-    table = model.get_parameter(key)
-    table = table[None] if table.dim() == 2 else table
-    first = table.shape[1] - old*old                                  # class tokens, which have no position
-    if hasattr(owner := _owner(model, key), 'interpolate_pos_encoding'):
-        patches = table.new_zeros(1, first + new*new, table.shape[-1])
-        with torch.no_grad(): return owner.interpolate_pos_encoding(patches, size, size)
-    grid = table[:, first:].unflatten(1, (old, old)).permute(0, 3, 1, 2)
-    grid = nn.functional.interpolate(grid, size=(new, new), mode='bicubic', align_corners=False)
-    return torch.cat([table[:, :first], grid.permute(0, 2, 3, 1).flatten(1, 2)], 1)
-
-def fixed_size(
-    model:PreTrainedModel, # left as it is, with its `processor`
-)->PreTrainedModel:        # the same model, or a copy that never interpolates its positions
-    "A model for images of its processor's size only: the same logits, in a graph that ONNX can hold"
-    keys = _position_names(model) if modality_of(model.config) == 'image' else []
-    if len(keys) != 1 or not _whole_number(model.config, 'patch_size'): return model
-    fixed = resize_positions(model, image_size_of(model.processor))
-    table = fixed.get_parameter(keys[0])
-    table = table if table.dim() == 3 else table[None]
-    _owner(fixed, keys[0]).interpolate_pos_encoding = lambda *args, **kw: table
-    return fixed
-
-def resize_processor(
-    processor,  # an image processor, left as it is
-    size:int,   # side of the images it should make, in pixels
-):              # a copy
-    "The same image processor for another size; one that crops keeps the share it cuts away"
-    new = copy.deepcopy(processor)
-    square = dict(height=size, width=size)
-    if not getattr(processor, 'do_center_crop', False):
-        new.size = dict(shortest_edge=size) if processor.size.get('shortest_edge') else square
-        return new
-    scale = size/image_size_of(processor)
-    new.size = {k: round(v*scale) for k, v in dict(processor.size).items() if v}
-    new.crop_size = square
-    return new
-
 # %% ../nbs/00k_architecture.ipynb #e945fa43
 QKV = ('query', 'q_proj', 'q_lin'), ('key', 'k_proj', 'k_lin'), ('value', 'v_proj', 'v_lin')
 
@@ -239,18 +126,16 @@ def layer_linears(
                    "Linears, so its heads and neurons cannot be separated")
 
 # %% ../nbs/00k_architecture.ipynb #e7d88577
-def _one_layer(config, **fields):
-    "A copy of a config with a single layer and other changed fields"
+def _one_head(cls, config, **fields):
+    "A model of a single layer with a single head, and other changed fields, without memory"
     one = copy.deepcopy(config)
     set_depth(one, [0])
-    for k, v in fields.items(): setattr(one, k, v)
-    return one
+    for k, v in dict(fields, num_attention_heads=1).items(): setattr(one, k, v)
+    with torch.device('meta'): return cls(one)
 
 def _reads_head_dim(cls, config):
-    "Does this architecture build its heads by `head_dim`? Tried on a layer without memory"
-    def shapes(d):
-        with torch.device('meta'): model = cls(_one_layer(config, num_attention_heads=1, head_dim=d))
-        return [p.shape for p in model.parameters()]
+    "Does this architecture build its heads by `head_dim`?"
+    def shapes(d): return [p.shape for p in _one_head(cls, config, head_dim=d).parameters()]
     return shapes(2) != shapes(4)
 
 def _narrow(linear, n, dim):
@@ -297,9 +182,7 @@ def classifier_class(
     image = modality_of(config) == 'image'
     auto = AutoModelForImageClassification if image else AutoModelForSequenceClassification
     if not _misses_heads(config): return auto
-    one = copy.deepcopy(config)
-    one.num_attention_heads = 1
-    with torch.device('meta'): cls = type(auto.from_config(one))
+    cls = type(_one_head(auto.from_config, config))
     chosen = class_for(cls, config)
     return auto if chosen is cls else chosen
 
@@ -309,8 +192,127 @@ def _misses_heads(config): # do the heads leave a part of the width unused?
 
 def _has_plain_heads(cls, config):
     "Is each layer made of six Linears, of which heads can be taken? Latent attention has more"
-    try:
-        with torch.device('meta'): model = cls(_one_layer(config, num_attention_heads=1))
-        layer_linears(encoder_layers(model)[1][0])
+    try: layer_linears(encoder_layers(_one_head(cls, config))[1][0])
     except ValueError: return False
     return True
+
+# %% ../nbs/00k_architecture.ipynb #reb00001
+def rebuilt(
+    model:PreTrainedModel,   # left as it is
+    config:PreTrainedConfig, # of the copy, of the same architecture
+    cut,                     # of a weight's name, a weight or mask, and the new shape; it returns the copy's
+    fix:str='',              # advice where that cannot be done
+)->PreTrainedModel:          # on the same device and in the same precision, in eval mode
+    "A copy with another config, and with a part of each weight and mask"
+    with torch.random.fork_rng(devices=[]): new = class_for(type(model), config)(config)
+    shapes = {k: t.shape for k, t in new.state_dict().items()}
+    state = {k: cut(k, t, shapes[k]) for k, t in model.state_dict().items() if k in shapes}
+    if wrong := next((k for k in state if state[k].shape != shapes[k]), None):
+        raise HKDError(type(model).__name__, f"{wrong} depends on parts that change", fix)
+    new.load_state_dict(state)
+    for k, layer in masked_layers(model).items():
+        name = f'{k}.weight'
+        attach_mask(new.get_submodule(k), cut(name, layer.weight_mask, shapes[name]))
+    new.processor, new.new_head = getattr(model, 'processor', None), getattr(model, 'new_head', False)
+    return new.to(model.device, model.dtype).eval()
+
+# %% ../nbs/00k_architecture.ipynb #8a158857
+def image_size_of(
+    processor, # an image processor
+)->int:        # pixels
+    "The side of the images that an image processor makes"
+    size = processor.crop_size if getattr(processor, 'do_center_crop', False) else processor.size
+    return size.get('height') or size.get('shortest_edge')
+
+def _whole_number(config, name): # a field of the encoder's config; None where it is no number
+    n = getattr(encoder_config(config), name, None)
+    return n if isinstance(n, int) else None
+
+def _position_names(model): # parameters that embed the positions of patches
+    tables = ('embeddings.position_embeddings', 'embeddings.position_embedding.weight')
+    return [k for k, _ in model.named_parameters() if k.endswith(tables)]
+
+def _accepts(model, side):
+    "Does the model read images of this side unchanged, as DINOv2 does? Tried on shapes, without memory"
+    with torch.device('meta'):
+        empty = type(model)(copy.deepcopy(model.config)).eval()
+        image = torch.empty(1, encoder_config(model.config).num_channels, side, side)
+        try: return bool(empty(pixel_values=image))
+        except Exception: return False     # each family refuses in its own way
+
+def check_processor_size(
+    name:str,               # of the model, for the message
+    model:PreTrainedModel,  # a model for images
+    processor,              # its image processor
+):
+    "Refuse an image processor that makes images of a size that the model does not read"
+    n, side = _whole_number(model.config, 'image_size'), image_size_of(processor)
+    if n and n != side and _position_names(model) and not _accepts(model, side):
+        raise HKDError(name, f"the model takes images of {n} pixels, its processor makes {side}",
+                       f"set image_size={side} (--image-size {side}) or change the processor")
+
+# %% ../nbs/00k_architecture.ipynb #94d7549d
+def resize_positions(
+    model:PreTrainedModel, # a ViT or a relative with its `processor`, left as it is
+    size:int,              # side of the new images, in pixels
+)->PreTrainedModel:        # a copy that takes them
+    "The same ViT for images of another size. Reference: Dosovitskiy et al. 2021, arXiv:2010.11929"
+    keys, patch = _position_names(model), _whole_number(model.config, 'patch_size')
+    was = _whole_number(model.config, 'image_size')
+    if getattr(model, 'processor', None) is None:
+        raise HKDError(f"image_size={size}", f"this {type(model).__name__} has no image processor",
+                       "set model.processor, or call processor_of(model) first")
+    if not keys and size > 0 and _accepts(model, size): resized = copy_model(model)   # a CNN or a Swin
+    elif len(keys) != 1 or not patch:
+        raise HKDError(f"image_size={size}", f"{type(model).__name__} reads images of {was} pixels only",
+                       "leave it out")
+    elif size < patch or size % patch:
+        raise HKDError(f"image_size={size}", f"the patch size is {patch}", "choose a multiple of it")
+    else:
+        config = copy.deepcopy(model.config)
+        encoder_config(config).image_size = size
+        table = _interpolated(model, keys[0], was//patch, size//patch, size)
+        resized = rebuilt(model, config, lambda k, old, shape: table.reshape(shape) if k == keys[0] else old)
+    resized.processor = resize_processor(model.processor, size)
+    return resized
+
+def _owner(model, key): return model.get_submodule(key.removesuffix('.weight').rpartition('.')[0])
+
+def _interpolated(model, key, old, new, size):
+    "A table of old x old positions as one of new x new, by the model's own rule"
+    table = model.get_parameter(key).detach()
+    table = table[None] if table.dim() == 2 else table
+    first = table.shape[1] - old*old                                  # class tokens, which have no position
+    if hasattr(owner := _owner(model, key), 'interpolate_pos_encoding'):
+        patches = table.new_zeros(1, first + new*new, table.shape[-1])
+        with torch.no_grad(): return owner.interpolate_pos_encoding(patches, size, size)
+    grid = table[:, first:].unflatten(1, (old, old)).permute(0, 3, 1, 2)
+    grid = nn.functional.interpolate(grid, size=(new, new), mode='bicubic', align_corners=False)
+    return torch.cat([table[:, :first], grid.permute(0, 2, 3, 1).flatten(1, 2)], 1)
+
+def fixed_size(
+    model:PreTrainedModel, # left as it is, with its `processor`
+)->PreTrainedModel:        # the same model, or a copy that never interpolates its positions
+    "A model for images of its processor's size only: the same logits, in a graph that ONNX can hold"
+    keys = _position_names(model) if modality_of(model.config) == 'image' else []
+    if len(keys) != 1 or not _whole_number(model.config, 'patch_size'): return model
+    fixed = resize_positions(model, image_size_of(model.processor))
+    table = fixed.get_parameter(keys[0])
+    table = table if table.dim() == 3 else table[None]
+    _owner(fixed, keys[0]).interpolate_pos_encoding = lambda *args, **kw: table
+    return fixed
+
+def resize_processor(
+    processor,  # an image processor, left as it is
+    size:int,   # side of the images it should make, in pixels
+):              # a copy
+    "The same image processor for another size; one that crops keeps the share it cuts away"
+    new = copy.deepcopy(processor)
+    square = dict(height=size, width=size)
+    if not getattr(processor, 'do_center_crop', False):
+        new.size = dict(shortest_edge=size) if processor.size.get('shortest_edge') else square
+        return new
+    scale = size/image_size_of(processor)
+    new.size = {k: round(v*scale) for k, v in dict(processor.size).items() if v}
+    new.crop_size = square
+    return new

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from .files import HKDError, atomic_write, check_folder_name
 from .light import light_settings, onnx_folder
 from .manifest import is_artifact
-from .architecture import fixed_size, image_size_of, modality_of, position_limit, vision_config
+from .architecture import encoder_config, fixed_size, image_size_of, modality_of, position_limit
 from .models import input_length, load_model, processor_of, read_processor
 from .artifact import LOADERS, logit_difference, float_copy, load_compressed, load_torch, read_skeleton
 
@@ -69,7 +69,7 @@ def _examples(model):
     "Inputs of several sizes, as its processor makes them"
     processor, rng = model.processor, torch.Generator().manual_seed(0)
     if modality_of(model.config) == 'image':
-        channels, side = getattr(vision_config(model.config), 'num_channels', 3), image_size_of(processor)
+        channels, side = getattr(encoder_config(model.config), 'num_channels', 3), image_size_of(processor)
         return [dict(pixel_values=torch.randn(n, channels, side, side, generator=rng)) for n in (2, 1, 5)]
     length = min(64, processor.model_max_length, position_limit(model) or 64)
     words = torch.tensor(sorted(set(range(len(processor))) - set(processor.all_special_ids)))

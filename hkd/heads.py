@@ -11,6 +11,7 @@ import copy, warnings
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from .files import HKDError
+from .checks import listed
 from .architecture import copy_model, modality_of, model_name
 
 # %% ../nbs/00l_heads.ipynb #6b8c3509
@@ -34,12 +35,10 @@ def head_problem(
     theirs, ours = ([str(x).casefold() for x in o] for o in (names, task.labels))
     if theirs == ours: return None
     how = "has its classes in another order" if sorted(theirs) == sorted(ours) else "has other classes"
-    return f"its head {how}: {_few(names)}; task {task.name!r} has {_few(task.labels)}"
+    return f"its head {how}: {listed(names, 4)}; task {task.name!r} has {listed(task.labels, 4)}"
 
 def _unnamed(names): # LABEL_0, LABEL_1 or 0, 1: positions, not names
     return any(list(names) == [f'{word}{i}' for i in range(len(names))] for word in ('LABEL_', ''))
-
-def _few(names): return ', '.join(map(str, names[:4])) + (', ...' if len(names) > 4 else '')
 
 # %% ../nbs/00l_heads.ipynb #6a385c15
 def meta_model(
@@ -56,10 +55,9 @@ def label_parameters(
 )->dict:                   # name -> the dimension that counts the classes
     "The parameters of the head whose shape follows the number of classes"
     n = model.config.num_labels
-    few, more = meta_model(model, n), meta_model(model, n + 1)
-    pairs = [(k, p.shape, more.get_parameter(k).shape) for k, p in few.named_parameters()]
-    differing = lambda a, b: next(d for d, (i, j) in enumerate(zip(a, b)) if i != j)
-    return {k: differing(a, b) for k, a, b in pairs if a != b}
+    few, more = (dict(meta_model(model, count).named_parameters()) for count in (n, n + 1))
+    same = {k: [a == b for a, b in zip(p.shape, more[k].shape)] for k, p in few.items()}
+    return {k: dims.index(False) for k, dims in same.items() if False in dims}
 
 def backbone_names(
     model:PreTrainedModel, # any classifier
@@ -136,8 +134,8 @@ def reorder_labels(
     "The same classifier with its outputs in the task's order"
     labels = [str(l) for l in labels]
     if task.is_regression or sorted(labels) != sorted(task.labels):
-        ours = _few(task.labels or ['a number'])
-        raise HKDError(f"labels {_few(labels)}", f"task {task.name!r} has {ours}", "name each class once")
+        ours, theirs = listed(task.labels or ['a number'], 4), listed(labels, 4)
+        raise HKDError(f"labels {theirs}", f"task {task.name!r} has {ours}", "name each class once")
     if (n := model.config.num_labels) != len(labels):
         raise HKDError(f"{len(labels)} labels", f"{model_name(model)} has {n} outputs", "name one for each")
     order = torch.tensor([labels.index(l) for l in task.labels])

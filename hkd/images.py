@@ -77,10 +77,9 @@ def pixel_settings(
     get = processor.get
     if get('do_pad') or get('do_flip_channel_order'): return None
     if get('do_resize') and _target(1, 1, get('size')) is None: return None
-    if get('do_center_crop') and not _has_sides(get('crop_size')): return None
+    crop = get('crop_size') or {}
+    if get('do_center_crop') and not (crop.get('height') and crop.get('width')): return None
     return {k: processor[k] for k in _STEPS if k in processor}
-
-def _has_sides(size): return size and size.get('height') and size.get('width')
 
 def _target(width, height, size):
     "(width, height) of the resized image; None for a size of another kind"

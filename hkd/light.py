@@ -62,13 +62,11 @@ def _same_texts(tokenizer, max_length, settings):
     pairs = [('a fine film', 'dull'), (long, long), ('', 'x')]
     tok = _tokenizer(settings)
     cut = dict(padding=True, truncation=True, max_length=max_length, return_tensors='np')
-    for texts in ([_TEXTS], [_TEXTS[:1]], list(map(list, zip(*pairs)))):
-        ours, theirs = _token_ids(tok, _rows(texts)), tokenizer(*texts, **cut)
+    for texts in (_TEXTS, _TEXTS[:1], pairs):
+        columns = map(list, zip(*pairs)) if texts is pairs else [texts]
+        ours, theirs = _token_ids(tok, texts), tokenizer(*columns, **cut)
         if any(not np.array_equal(ours[k], theirs[k]) for k in ours if k in theirs): return False
     return True
-
-def _rows(columns): # of one or two columns of texts: texts, or pairs
-    return list(columns[0]) if len(columns) == 1 else list(zip(*columns))
 
 def _same_images(processor, settings):
     "Are images prepared as transformers prepares them, bit for bit?"
@@ -117,8 +115,6 @@ def _session(file):
     options.intra_op_num_threads = int(threads[0]) if threads else 0   # 0: a thread for each core
     return onnxruntime.InferenceSession(str(file), options, providers=['CPUExecutionProvider'])
 
-def _listed(x): return list(x) if isinstance(x, (list, tuple)) else [x]
-
 class LightModel:
     "An artifact's ONNX file, with all that a prediction needs"
     def __init__(self,
@@ -133,7 +129,7 @@ class LightModel:
         "The network's inputs for some texts, pairs of texts, or images"
         if self.modality == 'image':
             return dict(pixel_values=pixels([open_image(x) for x in items], self.settings['pixels']))
-        return _token_ids(self.tokenizer, _rows(list(zip(*map(_listed, items)))))
+        return _token_ids(self.tokenizer, items)
 
     def predict(self,
         items:list,        # texts, pairs of texts, or images (paths, bytes or PIL)

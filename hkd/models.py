@@ -26,7 +26,7 @@ from .files import (HKDError, MissingError, atomic_dir, atomic_write, check_outp
 from .masks import load_masks, mask_files
 from .architecture import (check_processor_size, classifier_class, encoder_config, encoder_layers,
                               fix_batchnorm_momentum, layer_linears, modality_of, model_name, position_limit,
-                              resize_positions, set_depth)
+                              rebuilt, resize_positions, set_depth)
 from .heads import in_backbone, label_parameters, reset_outputs, set_labels
 
 # %% ../nbs/00d_models.ipynb #422afdaf
@@ -34,10 +34,7 @@ from .heads import in_backbone, label_parameters, reset_outputs, set_labels
 _causes = (OSError, ValueError, LookupError, RecursionError, ImportError, AttributeError, TypeError,
            ArithmeticError, AssertionError, RuntimeError, SafetensorError, StrictDataclassError)
 
-def _load_error(
-    name:str,        # what was being loaded
-    error:Exception, # what went wrong
-)->HKDError:
+def _load_error(name, error):
     "An error of one line with a solution"
     text = ' '.join(str(error).split())
     def expected(*words): return any(w in text.lower() for w in words)
@@ -79,19 +76,14 @@ def quiet():
         if bars: hf_logging.enable_progress_bar()
 
 # %% ../nbs/00d_models.ipynb #b20513e5
-_PARTS = ('hidden_size', 'intermediate_size', 'dim', 'hidden_dim', 'hidden_layers', 'layers',
-          'attention_heads', 'heads')
-_SIZES = {'vocab_size', 'num_labels', 'max_position_embeddings', 'image_size',
-          *(start+part for start in ('', 'num_', 'n_') for part in _PARTS)}
+_SIZE = re.compile('vocab_size|num_labels|max_position_embeddings|image_size|(num_|n_)?(hidden_size|dim|'
+                   'layers|intermediate_size|hidden_dim|hidden_layers|attention_heads|heads)')
 
 def _check_sizes(name, path):
     "Refuse a config that asks for more than its weights could fill, before any memory is taken"
-    folder = Path(path)
-    try: sizes = dict(json.loads((folder/'config.json').read_text(encoding='utf-8')))
-    except (OSError, ValueError, TypeError, RecursionError): return   # the next reader reports it
-    stored = sum(f.stat().st_size for f in folder.glob('*.safetensors'))
-    for field in sorted(_SIZES & sizes.keys()):
-        if stored and isinstance(size := sizes[field], int) and size > stored:
+    stored = sum(f.stat().st_size for f in Path(path).glob('*.safetensors'))
+    for field, size in sorted(read_json(Path(path)/'config.json').items()):
+        if _SIZE.fullmatch(field) and isinstance(size, int) and size > stored > 0:
             why = f"its config has {field}={size}, more than its weights can fill"
             raise HKDError(name, why, "copy it again")
 
@@ -320,53 +312,40 @@ def pick_layers(
     except TypeError:
         raise HKDError(f"layers={layers!r}", "not whole numbers",
                        "give a number such as 3, or a list such as [0, 2, 5]") from None
-    if not many:
-        if not 1 <= layers <= n:
-            raise HKDError(f"layers={layers}", f"the teacher has {n} layers", f"take 1 to {n}")
-        return np.linspace(0, n-1, ids[0]).round().astype(int).tolist()
-    if not ids: raise HKDError("layers=[]", "a student needs at least one layer", "name one")
-    if not set(ids) <= set(range(n)):
-        raise HKDError(f"layers={ids}", "no such layer", f"the teacher's are 0 to {n-1}")
-    if len(set(ids)) < len(ids): raise HKDError(f"layers={ids}", "a layer is named twice", "name each once")
+    if not many and not 1 <= layers <= n:
+        raise HKDError(f"layers={layers}", f"the teacher has {n} layers", f"take 1 to {n}")
+    if not many: return _evenly(n, ids[0]).tolist()
+    if not ids or not set(ids) <= set(range(n)) or len(set(ids)) < len(ids):
+        fix = f"name one or more of 0 to {n-1}, each once"
+        raise HKDError(f"layers={ids}", "a student needs layers that the teacher has", fix)
     return ids
 
-# %% ../nbs/00d_models.ipynb #00wid002
 def _evenly(n, k): # k of n elements
-    return torch.linspace(0, n-1, k).round().long()
+    return np.linspace(0, n-1, k).round().astype(int)
 
-def _narrow_config(config, width):
-    "A config of this hidden size, with heads of the same size and as many neurons in proportion"
-    config = copy.deepcopy(config)
+# %% ../nbs/00d_models.ipynb #00wid002
+def _narrow(model, width):
+    "The model with elements of its weights, to this hidden size, with heads of the same size"
+    by_head, names = {}, {m: name for name, m in model.named_modules()}   # name -> dimension that has heads
+    for layer in encoder_layers(model)[1]:
+        q, k, v, out, *_ = layer_linears(layer)
+        by_head |= {f'{names[m]}.{part}': 0 for m in (q, k, v) for part in ('weight', 'bias')}
+        by_head[f'{names[out]}.weight'] = 1
+    config = copy.deepcopy(model.config)
     part = encoder_config(config)
-    full, heads = part.hidden_size, getattr(part, 'num_attention_heads', 1)
+    full, heads = part.hidden_size, part.num_attention_heads
     size = full//heads
     if width % size or not 0 < width <= full:
         raise HKDError(f"width={width}", f"it must be a multiple of {size}, the size of a head, up to {full}")
     part.hidden_size, part.num_attention_heads = width, width//size
     if hasattr(part, 'intermediate_size'): part.intermediate_size = part.intermediate_size*width//full
-    return config
-
-def _narrow(model, width):
-    "The model with elements of its weights, to this hidden size"
-    config = _narrow_config(model.config, width)
-    new, (_, stack) = type(model)._from_config(config, dtype=torch.float32), encoder_layers(model)
-    part = encoder_config(model.config)
-    size, heads = part.hidden_size//part.num_attention_heads, part.num_attention_heads
-    in_heads = (_evenly(heads, width//size)[:, None]*size + torch.arange(size)).flatten()
-    by_head = {}   # parameter -> the dimension that consists of heads
-    for layer in stack:
-        q, k, v, out, *_ = layer_linears(layer)
-        by_head |= {id(p): 0 for m in (q, k, v) for p in m.parameters()} | {id(out.weight): 1}
-    olds = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, p in new.named_parameters():
-            old = olds[name].float()
-            for dim, (n, k) in enumerate(zip(old.shape, p.shape)):
-                ids = in_heads if by_head.get(id(olds[name]))==dim else _evenly(n, k)
-                if n!=k: old = old.index_select(dim, ids)
-            p.copy_(old)
-    if hasattr(model, 'processor'): new.processor = model.processor
-    return new.eval()
+    in_heads = (_evenly(heads, width//size)[:, None]*size + np.arange(size)).flatten()
+    def cut(name, old, shape):
+        for dim, (n, k) in enumerate(zip(old.shape, shape)):
+            ids = in_heads if by_head.get(name) == dim else _evenly(n, k)
+            if n != k: old = old.index_select(dim, torch.tensor(ids, device=old.device))
+        return old
+    return rebuilt(model, config, cut)
 
 # %% ../nbs/00d_models.ipynb #a834cf73
 def student_from_teacher(
@@ -377,7 +356,7 @@ def student_from_teacher(
     "The teacher's embeddings, head and some of its layers. Reference: Sanh et al. 2019, arXiv:1910.01108"
     _, stack = encoder_layers(teacher)
     ids, processor = pick_layers(layers, len(stack)), getattr(teacher, 'processor', None)
-    memo = {id(processor): processor} if processor is not None else {}
+    memo = {id(processor): processor}
     memo[id(stack)] = nn.ModuleList([copy.deepcopy(stack[i], memo) for i in ids])
     student = copy.deepcopy(teacher, memo).float().requires_grad_(True).eval()
     student.zero_grad(set_to_none=True)

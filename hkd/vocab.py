@@ -109,7 +109,7 @@ def _from_spec(tokenizer, spec):
 
 def _encode(tokenizer, texts, special=True):
     "Token ids of each text: not cut, not padded; the tokenizer's state does not change"
-    t = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    t = copy.deepcopy(tokenizer.backend_tokenizer)
     t.no_truncation()
     t.no_padding()
     return [e.ids for e in t.encode_batch(list(texts), add_special_tokens=special)]
@@ -130,15 +130,8 @@ def _cut_embeddings(model, new):
     "A copy of a model with the rows of `new` (old id -> new id) only"
     moved = lambda v: [new.get(i) for i in v] if isinstance(v, list) else new.get(v)
     words = model.get_input_embeddings()
-    table = words.weight.detach()[list(new)].clone()
     token_ids = {k: moved(v) for k, v in _token_ids(model.config).items() if v is not None}
-    return _with_embeddings(model, table, new.get(words.padding_idx), token_ids)
-
-def _check_texts(texts):
-    "A list of texts, or an error"
-    texts = [] if isinstance(texts, str) else list(texts)
-    if texts and all(isinstance(t, str) for t in texts): return texts
-    raise HKDError("texts", "trim_vocab needs a list of texts, with at least one in it")
+    return _with_embeddings(model, words.weight.detach()[list(new)], new.get(words.padding_idx), token_ids)
 
 def _check_trimmable(model, tokenizer, new):
     "Refuse what cannot be trimmed faithfully"
@@ -169,8 +162,10 @@ def trim_vocab(
     common:int=10_000,     # keep so many of the commonest tokens too; 0: only those that the texts use
 )->tuple:                  # the smaller model and its tokenizer
     "Keep only the commonest tokens and those of some texts. Reference: Abdaoui et al. 2020, arXiv:2010.05609"
-    texts, spec = _check_texts(texts), _spec(tokenizer)
-    rows = _encode(tokenizer, texts)
+    texts = [] if isinstance(texts, str) else list(texts)
+    if not texts or not all(isinstance(t, str) for t in texts):
+        raise HKDError("texts", "trim_vocab needs a list of texts, with at least one in it")
+    spec, rows = _spec(tokenizer), _encode(tokenizer, texts)
     keep = _most_used(spec, rows, tokenizer.all_special_ids, size, common)
     new = {i: j for j, i in enumerate(keep)}
     _check_trimmable(model, tokenizer, new)

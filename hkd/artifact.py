@@ -20,7 +20,7 @@ from . import __version__
 from .checks import BACKENDS, check_choice
 from .files import HKDError, atomic_dir, check_folder_name, file_sha256, text_sha256
 from .manifest import (ARTIFACT_FORMAT, BESIDE, BLOCK, GROUP, INT_DTYPES, MANIFEST, VERSION, WEIGHTS,
-                          check_files, find_artifact, int8_rows, is_artifact, parse_manifest, require, stored_parts)
+                    check_files, find_artifact, int8_rows, is_artifact, parse_manifest, require, stored_parts)
 from .masks import apply_masks, mask_sparsity, remove_masks
 from .architecture import classifier_class, copy_model, fix_batchnorm_momentum, modality_of, model_name
 from .heads import in_backbone

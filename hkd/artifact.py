@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LEVELS', 'LOADERS', 'absmax_of', 'encode', 'decode', 'float_copy', 'compress', 'logit_difference', 'save_compressed',
-           'artifact_bytes', 'read_skeleton', 'load_compressed', 'load_torch']
+           'deployed_files', 'artifact_bytes', 'read_skeleton', 'load_compressed', 'load_torch']
 
 # %% ../nbs/05a_artifact.ipynb #1fa8574c
 import json, math, zlib
@@ -20,8 +20,7 @@ from . import __version__
 from .checks import BACKENDS, check_choice
 from .files import HKDError, atomic_dir, check_folder_name, file_sha256, text_sha256
 from .manifest import (ARTIFACT_FORMAT, BESIDE, BLOCK, GROUP, INT_DTYPES, MANIFEST, VERSION, WEIGHTS,
-                       check_files,
-                          find_artifact, int8_rows, is_artifact, parse_manifest, require, stored_parts)
+                    check_files, find_artifact, int8_rows, is_artifact, parse_manifest, require, stored_parts)
 from .masks import apply_masks, mask_sparsity, remove_masks
 from .architecture import classifier_class, copy_model, fix_batchnorm_momentum, modality_of, model_name
 from .heads import in_backbone
@@ -125,8 +124,7 @@ def float_copy(
 
 def _codings(model, embeddings):
     "Name of each tensor of the state dict -> how it is stored"
-    if embeddings not in ('nf4', 'int8'):
-        raise HKDError(f"embeddings={embeddings!r}", "no such form", "choose 'nf4' or 'int8'")
+    check_choice('form of embeddings', embeddings, ('nf4', 'int8'))
     layers, pretrained = dict(model.named_modules()), in_backbone(model)
     def coding(k, t):
         where, _, what = k.rpartition('.')
@@ -196,8 +194,7 @@ def _write_config(model, processor, folder):
     (folder/'config.json').write_text(_json(config), encoding='utf-8')
     for f in folder.glob('*.json'):
         content = json.loads(f.read_text(encoding='utf-8'))
-        if isinstance(content, dict): content = {k: v for k, v in content.items() if k not in _LOCAL}
-        f.write_text(_json(content), encoding='utf-8')
+        f.write_text(_json({k: v for k, v in content.items() if k not in _LOCAL}), encoding='utf-8')
 
 def _write_weights(model, embeddings, folder):
     "Write all tensors into one file; the manifest's entry of each"
@@ -205,14 +202,10 @@ def _write_weights(model, embeddings, folder):
     for k, t in model.state_dict().items():
         tensors[k] = entry = dict(shape=list(t.shape), coding=codings[k])
         if codings[k] == 'int': entry['dtype'] = _dtype(t)
-        squeezed = []
-        for part, x in encode(t, codings[k]).items():
-            x = x.reshape(-1).view(torch.uint8)
-            if z := _huffman_compress(x.numpy().tobytes()):
-                squeezed.append(part)
-                x = _as_tensor(z)
-            stored[f'{k}/{part}'] = x.clone()
-        if squeezed: entry['huffman'] = squeezed
+        parts = {part: x.numpy().tobytes() for part, x in encode(t, codings[k]).items()}
+        squeezed = {part: z for part, data in parts.items() if (z := _huffman_compress(data))}
+        if squeezed: entry['huffman'] = list(squeezed)
+        for part, data in (parts | squeezed).items(): stored[f'{k}/{part}'] = _as_tensor(data)
     (folder/WEIGHTS).write_bytes(save(stored))
     return tensors
 
@@ -266,9 +259,8 @@ def _describe(model, embeddings, sparsity):
 
 def _check_same(ours, back):
     "Does the folder hold the model that was meant?"
-    a, b = ours.state_dict(), back.state_dict()
-    same = lambda k: k in a and k in b and torch.equal(a[k].cpu(), b[k])
-    changed = [k for k in a.keys() | b.keys() if not same(k)]
+    loaded = back.state_dict()   # has the names of the manifest
+    changed = [k for k, t in ours.state_dict().items() if not torch.equal(t.cpu(), loaded[k])]
     if _state(ours.processor) != _state(back.processor): changed.append(type(ours.processor).__name__)
     if changed: raise RuntimeError(f"the artifact changes {changed[0]}; please report it")
 
@@ -276,11 +268,20 @@ def _state(processor): # what a processor does, as text
     fast = getattr(processor, 'backend_tokenizer', None)
     return processor.to_json_string() if fast is None else fast.to_str()
 
+_OWN_USE = ('metrics.json', 'run.json', 'results.json', 'trainer_state.json')   # of training
+
+def deployed_files(
+    dir, # of an artifact or a checkpoint
+)->list: # of `Path`, sorted
+    "The files that a model needs: config, weights, tokenizer or image processor"
+    files = [f for f in sorted(Path(dir).expanduser().glob('[!.]*')) if f.name not in _OWN_USE]
+    return [f for f in files if f.is_file() and f.suffix in ('.safetensors', '.json', '.txt', '.model')]
+
 def artifact_bytes(
-    dir, # a folder
-)->int:  # of all its files
-    "The size of a folder on disk"
-    return sum(f.stat().st_size for f in Path(dir).expanduser().rglob('*') if f.is_file())
+    dir, # of an artifact or a checkpoint
+)->int:  # of its `deployed_files`
+    "The size of a model on disk"
+    return sum(f.stat().st_size for f in deployed_files(dir))
 
 # %% ../nbs/05a_artifact.ipynb #575e7e36
 def read_skeleton(
@@ -295,8 +296,7 @@ def read_skeleton(
     require(kind == claimed, folder, f"it is a {claimed} by its manifest, but a {kind} by its config")
     dtype = lambda t: None if t.is_floating_point() else _dtype(t)
     ours = {k: (list(t.shape), dtype(t)) for k, t in empty.state_dict().items()}
-    theirs = {k: (e['shape'], e.get('dtype') if e['coding'] == 'int' else None)
-              for k, e in manifest['tensors'].items()}
+    theirs = {k: (e['shape'], e.get('dtype')) for k, e in manifest['tensors'].items()}
     for k in sorted(ours.keys() | theirs.keys()):
         a, b = (str(x.get(k, ['missing'])[0]) for x in (theirs, ours))
         why = f"its weights don't fit its config: {k[:80]} is {a} in the manifest, {b} by the config"
@@ -305,28 +305,27 @@ def read_skeleton(
 
 def _read_weights(file, tensors):
     "Name, coding, shape and parts of each tensor, in turn; names and lengths are checked before"
-    parts = {k: {p: (getattr(torch, dtype), n) for p, (dtype, n) in
-                 stored_parts(e['coding'], e['shape'], e.get('dtype')).items()} for k, e in tensors.items()}
     try: weights = safe_open(file, framework='pt')
     except SafetensorError as e: raise HKDError(str(file), f"it is damaged ({e})", "copy it again") from None
-    want = {f'{k}/{p}': (n*dtype.itemsize, p in tensors[k].get('huffman', ()))
-            for k, ps in parts.items() for p, (dtype, n) in ps.items()}
-    differing = want.keys() ^ set(weights.keys())
+    parts = {f'{k}/{p}': (getattr(torch, dtype), n, p in e.get('huffman', ())) for k, e in tensors.items()
+             for p, (dtype, n) in stored_parts(e['coding'], e['shape'], e.get('dtype')).items()}
+    differing = parts.keys() ^ set(weights.keys())
     require(not differing, file, f"the manifest differs in {next(iter(differing), '')[:80]!r}")
-    for name, (n, squeezed) in want.items():
-        part = weights.get_slice(name)
+    for name, (dtype, n, squeezed) in parts.items():
+        part, n = weights.get_slice(name), n*dtype.itemsize
         is_bytes = part.get_dtype() == 'U8' and len(part.get_shape()) == 1
         require(is_bytes, file, f"{name[:80]!r} is not stored as bytes", "get it from a trusted source")
         length = part.get_shape()[0]
         fits = n <= 8*length if squeezed else n == length   # a Huffman code spends at least one bit a byte
         require(fits, file, f"it holds {length:,} bytes for the {n:,} of {name[:80]}")
+    def read(name):
+        (dtype, n, squeezed), data = parts[name], weights.get_tensor(name).clone()   # aligned, not mapped
+        if squeezed: data = _as_tensor(_huffman_decompress(data.numpy().tobytes(), n*dtype.itemsize))
+        return data.view(dtype)
     for k, e in tensors.items():
-        data = {p: weights.get_tensor(f'{k}/{p}').clone() for p in parts[k]}   # aligned, not mapped
-        try:
-            for p in e.get('huffman', ()):
-                data[p] = _as_tensor(_huffman_decompress(data[p].numpy().tobytes(), want[f'{k}/{p}'][0]))
+        try: found = {p: read(f'{k}/{p}') for p in stored_parts(e['coding'], e['shape'])}
         except ValueError as x: raise HKDError(str(file), f"{k} can't be read", str(x)) from None
-        yield k, e['coding'], e['shape'], {p: data[p].view(dtype) for p, (dtype, _) in parts[k].items()}
+        yield k, e['coding'], e['shape'], found
 
 # %% ../nbs/05a_artifact.ipynb #6d96bf09
 def load_compressed(

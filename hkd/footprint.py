@@ -15,7 +15,6 @@ from .measure import latency
 from .models import save_model
 from .recipe import Artifact, Prune, Recipe, Shrink
 from .stages import narrow, shrink, start_of, with_zeros
-from .teachers import as_model
 
 # %% ../nbs/05hb_footprint.ipynb #05hb0007
 def untrained(
@@ -24,8 +23,7 @@ def untrained(
 ):        # a model with its `processor`
     "What a job makes, without the training: the shape is right, the weights are not"
     stage,size = job.stage, getattr(job.stage, 'image_size', None)
-    if job.parent: model = untrained(job.parent, task)
-    else: model = as_model(start_of(job, task), task, reset_head=True, seed=job.seed)
+    model = untrained(job.parent, task) if job.parent else start_of(job, task)
     if isinstance(stage, Shrink): return shrink(model, stage, task)
     if size: model = resize_positions(model, size)
     return with_zeros(narrow(model, stage), stage) if isinstance(stage, Prune) else model

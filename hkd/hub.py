@@ -14,9 +14,10 @@ from huggingface_hub import (CommitOperationAdd, EvalResult, HfApi, ModelCard, M
                              hf_hub_download, metadata_load)
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from yaml import YAMLError
+from .artifact import deployed_files
 from .manifest import is_artifact, read_manifest
 from .checks import KNOWN, METRIC_NAMES, check_online, check_repo, find_record
-from .files import HKDError, atomic_write, find_model, only_local
+from .files import HKDError, atomic_write, local_folder, only_local
 from .jobs import plan, recorded
 from .models import content_hash, load_config
 from .architecture import modality_of
@@ -26,23 +27,16 @@ from .records import load_results, portable
 from .measure import load
 from .report import table
 
-# %% ../nbs/05j_hub.ipynb #dbc3e0bc
-def _readme(name):
-    "A model's README, in its folder or the hub's cache; None where there is none"
-    try: folder = Path(find_model(name))
-    except (ValueError, FileNotFoundError): folder = Path(name)
-    if folder.is_dir(): return f if (f := folder/'README.md').is_file() else None
-    try: return Path(hf_hub_download(str(name), 'README.md', local_files_only=only_local(name)))
-    except (OSError, ValueError): return None
-
 # %% ../nbs/05j_hub.ipynb #6731336b
 def license_of(
     name, # a folder, a name in $HKD_MODELS, or a hub name
 )->str:   # such as 'apache-2.0'; None if it is unknown
     "The license that a model's README names"
-    file = _readme(name)
-    try: head = metadata_load(file) if file else None
-    except (ValueError, YAMLError): return None   # a README whose head can't be read names none
+    folder, file = local_folder(name), 'README.md'
+    try:
+        if not folder: file = hf_hub_download(str(name), file, local_files_only=only_local(name))
+        head = metadata_load(Path(folder or '', file))
+    except (OSError, ValueError, YAMLError): return None   # there is none, or its head can't be read
     named = (head or {}).get('license')
     return named if isinstance(named, str) else None
 
@@ -126,18 +120,11 @@ def _home(): # hkd's address, if the installed package has it
     try: return metadata('hkd').get('Home-page')
     except PackageNotFoundError: return None
 
-def _beside(rec, name, split):
-    "A row together with those to compare it with: its source, the teachers, and the baselines"
-    rows = [r for r in rec if r.split==split]
-    source = next(r for r in rows if r.name==name).source
-    return [r for r in rows if r.name in (name, source) or r.method in ('teacher', 'baseline')]
-
 def _install():
     "The command that installs hkd"
     home = _home()
     return f'pip install git+{home}' if home and 'github.com' in home else 'pip install hkd'
 
-# %% ../nbs/05j_hub.ipynb #fd571404
 def _result(row, seed):
     "A row in words"
     if row.get('accuracy') is None:
@@ -171,7 +158,9 @@ def model_card(
     name,seed = _place(folder)
     name,repo,artifact = stage or name, str(repo or folder.name), is_artifact(folder)
     if not hasattr(record, 'rows'): record = load_results(find_record(folder, record))
-    rows,job = _rows(record, folder, name), _job(record, name)
+    rows = _rows(record, folder, name)
+    jobs = plan(recorded(record.config)) if 'recipe' in record.config else []
+    job = next((job for job in jobs if job.name==name), None)   # None: the record does not show it
     base = origins(job) if job else []
     terms,known = _licenses(base)
     config = str(folder)
@@ -179,6 +168,8 @@ def model_card(
     row,library = rows[0], 'hkd' if artifact else 'transformers'
     title = repo.split('/')[-1]
     head = _head(title, rows, seed, modality, license or known, base, library)
+    beside = [r for r in record if r.split==row.split   # what it is compared with
+              and (r.name in (name, row.source) or r.method in ('teacher', 'baseline'))]
     columns = ['name', 'method', *_metrics(row), 'seeds', 'parameters', 'size', 'ratio', 'latency']
     return str(ModelCard.from_template(
         head, template_path=str(package_files('hkd')/'card.md'), title=title, repo=repo, row=row,
@@ -186,21 +177,7 @@ def model_card(
         home=_home(), install=_install(),
         size=f"{row.parameters/1e6:.2g} M parameters, {row.bytes_on_disk/1e6:.2g} MB on disk",
         results=[_result(r, seed) for r in rows], making=_making(job, record.config) if job else [],
-        table=table(_beside(record, name, row.split), columns)._repr_markdown_()))+'\n'
-
-def _job(record, name):
-    "The job that made a row; None if the record does not show it"
-    jobs = plan(recorded(record.config)) if 'recipe' in record.config else []
-    return next((job for job in jobs if job.name==name), None)
-
-# %% ../nbs/05j_hub.ipynb #04e2a916
-_GOES = ('.safetensors', '.json', '.txt', '.model')
-_STAYS = ('metrics.json', 'run.json', 'results.json', 'trainer_state.json')
-
-def _files(folder):
-    "The files of a model that are pushed"
-    files = [f for f in sorted(Path(folder).iterdir()) if f.is_file() and not f.name.startswith('.')]
-    return [f for f in files if f.suffix in _GOES and f.name not in _STAYS]
+        table=table(beside, columns)._repr_markdown_()))+'\n'
 
 # %% ../nbs/05j_hub.ipynb #3da1cbd2
 def push_to_hub(
@@ -215,7 +192,7 @@ def push_to_hub(
     card = model_card(folder, repo, **kw)
     if api is None: check_online(repo)
     api = api or HfApi()
-    ops = [CommitOperationAdd(f.name, str(f)) for f in _files(folder)]
+    ops = [CommitOperationAdd(f.name, str(f)) for f in deployed_files(folder)]
     ops.append(CommitOperationAdd('README.md', card.encode()))
     try:
         api.create_repo(repo, private=private, exist_ok=True)

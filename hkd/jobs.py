@@ -10,7 +10,7 @@ __all__ = ['RUN_FORMAT', 'Job', 'plan', 'check_checkpoints', 'first_difference',
 import difflib, json
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from .files import HKDError
+from .files import HKDError, check_folder_name
 from .former import new_recipe
 from .recipe import (Artifact, Distill, Finetune, Prune, Qlora, Recipe, Stage, Shrink, checkpoints, from_dict,
                         inputs, kind, teachers, to_dict)
@@ -144,25 +144,23 @@ def _all_wrong(recipe, wrong):
     lines = [f"{error}; or was the stage {meant[0]!r} meant?" if meant else str(error)]
     if same: lines.append(f"the same goes for {', '.join(same)}")
     lines += [str(e) for n,e in rest if n not in same]
-    named = [(f'{s.name}.{f}', getattr(s, f, None)) for s in recipe.stages for f in ('model','teacher')]
-    options = [f"--set {field}=FOLDER" for field,value in named if isinstance(value, str) and value in wrong]
+    options = [f"--set {s.name}.{field}=FOLDER" for s in recipe.stages for field in ('model', 'teacher')
+               if getattr(s, field, None) in list(wrong)]
     if options: lines.append(f"for others: {' '.join(options)}")
     return '; '.join(lines)
 
 # %% ../nbs/05gb_jobs.ipynb #dd955d52
 def first_difference(
-    a:Recipe, # one recipe
-    b:Recipe, # another
-    added:bool=False, # may it have more stages?
-)->str|None:  # such as 'student.alpha is 0.9 there and 0.7 here'; None: they differ in seeds at most
-    "The first thing in which two recipes differ, apart from seeds and the words about them"
+    a:Recipe, # the recipe of a run
+    b:Recipe, # another, which may have more stages
+)->str|None:  # such as 'student.alpha is 0.9 there and 0.7 here'; None: `b` can continue the run
+    "The first thing in which two recipes differ, apart from seeds, new stages and the words about them"
     pairs = {name:(getattr(a, name), getattr(b, name)) for name in ('task', 'data')}
-    for name in dict.fromkeys(s.name for s in a.stages+b.stages):
-        if added and name not in a: continue
-        if (name in a)!=(name in b): return f"stage {name!r} is only {'there' if name in a else 'here'}"
-        x,y = a[name], b[name]
-        if type(x)!=type(y): return f"stage {name!r} is a {kind(x)} there and a {kind(y)} here"
-        pairs |= {f'{name}.{f.name}':(getattr(x, f.name), getattr(y, f.name)) for f in fields(x)}
+    for x in a.stages:
+        if x.name not in b: return f"stage {x.name!r} is only there"
+        y = b[x.name]
+        if type(x)!=type(y): return f"stage {x.name!r} is a {kind(x)} there and a {kind(y)} here"
+        pairs |= {f'{x.name}.{f.name}':(getattr(x, f.name), getattr(y, f.name)) for f in fields(x)}
     return next((f"{k} is {x!r} there and {y!r} here" for k,(x,y) in pairs.items() if x!=y), None)
 
 # %% ../nbs/05gb_jobs.ipynb #cb40f02c
@@ -241,11 +239,9 @@ def check_folder(
     folder,        # where
 ):
     "Refuse the folder of another recipe, or one that holds something else; new stages may be added"
-    folder = Path(folder)
-    if f := next((p for p in (folder, *folder.parents) if p.is_file()), None):
-        raise HKDError(f"{f} is a file: choose another folder for the run")
+    folder = check_folder_name(folder, 'hold the run')
     if run := read_run(folder):
-        other = first_difference(from_dict(run['recipe'], str(folder)), as_begun(recipe, folder), added=True)
+        other = first_difference(from_dict(run['recipe'], str(folder)), as_begun(recipe, folder))
         fix = "choose another name for this run, or remove the folder"
         if other: raise HKDError(f"{folder} holds a run of another recipe", other, fix)
     elif names := sorted(p.name for p in folder.glob('[!.]*')):

@@ -8,32 +8,27 @@ __all__ = ['load', 'example_batch', 'latency', 'resident_peak', 'in_new_process'
 
 # %% ../nbs/05e_measure.ipynb #1c64221d
 import json, math, os, re, subprocess, sys, time
-from contextlib import contextmanager
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np, psutil, torch
-from fastcore.basics import AttrDict
+from fastcore.basics import AttrDict, listify
+from fastcore.meta import delegates
 from PIL import Image
 from transformers import AutoConfig, AutoModel
 from .manifest import find_artifact
-from .artifact import load_compressed
+from .artifact import artifact_bytes, load_compressed
 from .checks import BACKENDS, check_backend
 from .data import load_task, score
 from .files import HKDError, find_model
 from .models import content_hash, load_model, processor_of
-from .architecture import modality_of, position_limit
+from .architecture import modality_of, model_name, position_limit
 from .heads import head_problem
 from .progress import heartbeat
 from .records import FIELDS, MEASURED, against_teacher, portable, row
 from .stats import class_accuracy, ece, wilson
-from .teachers import predict_logits
-
-# %% ../nbs/05e_measure.ipynb #518b7482
-def _artifact(path):
-    "The artifact's folder, or None if `path` is not an artifact"
-    d = Path(path).expanduser()
-    return None if d.is_dir() and not (d/'manifest.json').is_file() else find_artifact(path)
+from .teachers import device_of, evaluation_mode, predict_logits, to_device
 
 # %% ../nbs/05e_measure.ipynb #c0e35412
 def load(
@@ -46,7 +41,7 @@ def load(
     backend, task = check_backend(backend), None if task is None else load_task(task)
     if backend=='onnx' and device not in (None, 'cpu'):
         raise HKDError(f"device={device!r}", "backend onnx runs on the CPU here", "leave the device out")
-    if folder := _artifact(path):
+    if folder := find_artifact(path):
         model = load_compressed(folder, backend=backend)
         if task is not None and (problem := head_problem(model, task)): raise HKDError(f"{path}", problem)
     else:
@@ -73,21 +68,9 @@ def example_batch(
         tokens = torch.tensor(rng.choice(ids, (batch_size, length)))
         batch = dict(input_ids=tokens, attention_mask=torch.ones_like(tokens))
         if 'token_type_ids' in processor.model_input_names: batch['token_type_ids'] = torch.zeros_like(tokens)
-    return {k: v.to(_device(model)) for k,v in batch.items()}
-
-def _device(model): return next(model.parameters()).device
+    return to_device(batch, device_of(model))
 
 # %% ../nbs/05e_measure.ipynb #d0d72db9
-@contextmanager
-def _evaluating(*models):
-    "Eval mode without gradients; the previous mode afterwards"
-    modes = [m.training for m in models]
-    for m in models: m.eval()
-    try:
-        with torch.no_grad(): yield
-    finally:
-        for m,mode in zip(models, modes): m.train(mode)
-
 def _timed(model, batch):
     "Milliseconds that one batch takes"
     wait = torch.cuda.synchronize if _on_cuda(model) else lambda: None
@@ -97,13 +80,13 @@ def _timed(model, batch):
     wait()
     return 1000*(time.perf_counter()-start)
 
-def _on_cuda(model): return _device(model).type=='cuda'
+def _on_cuda(model): return device_of(model).type=='cuda'
 
 def _conditions(model, batch_size, length):
     "What a latency depends on"
     return dict(batch_size=batch_size, length=None if modality_of(model.config)=='image' else length,
                 threads=getattr(model, 'threads', None) or torch.get_num_threads(),
-                device=torch.cuda.get_device_name(_device(model)) if _on_cuda(model) else 'cpu')
+                device=torch.cuda.get_device_name(device_of(model)) if _on_cuda(model) else 'cpu')
 
 # %% ../nbs/05e_measure.ipynb #db023b6a
 def latency(
@@ -118,7 +101,8 @@ def latency(
     models = list(model) if isinstance(model, (list, tuple)) else [model]
     batches, times = [example_batch(m, batch_size, length) for m in models], np.empty((len(models), runs))
     what = f"{len(models)} models" if len(models)>1 else "1 model"
-    with _evaluating(*models):
+    with ExitStack() as modes:
+        for m in models: modes.enter_context(evaluation_mode(m))
         for m,batch in zip(models, batches):
             for _ in range(warmup): _timed(m, batch)
         for i in heartbeat.counted(range(runs), f"timing {what}: round"):
@@ -160,7 +144,7 @@ def peak_memory(
     length:int=32,      # tokens, see `example_batch`
 )->dict:                # `peak_memory_mb`
     "Peak memory to load a model and answer one example, beyond that of the imports"
-    if not _artifact(path): find_model(path)           # refuses what is missing
+    if not find_artifact(path): find_model(path)       # refuses what is missing
     if backend=='onnx': load(path, backend, None, device)   # makes and caches its session
     code = "import sys; from hkd.measure import _memory; print(_memory(*sys.argv[1:]))"
     return dict(peak_memory_mb=in_new_process(code, path, backend or 'torch', device, length))
@@ -169,12 +153,12 @@ def _memory(path, backend, device, length):
     "What `peak_memory` runs in a new process"
     if backend=='bnb': import hkd.qlora
     if backend=='onnx': import onnxruntime.quantization
-    config = AutoConfig.from_pretrained(_artifact(path) or find_model(path))
+    config = AutoConfig.from_pretrained(find_artifact(path) or find_model(path))
     with torch.device('meta'): AutoModel.from_config(config)
     torch.nn.Linear(64, 64)(torch.zeros(1, 64))
     before = resident_peak()   # all that is needed is imported
     model = load(path, backend, None, device)
-    with _evaluating(model): model(**example_batch(model, 1, int(length)))
+    with evaluation_mode(model): model(**example_batch(model, 1, int(length)))
     return torch.cuda.max_memory_allocated()/1e6 if device!='cpu' else resident_peak()-before
 
 # %% ../nbs/05e_measure.ipynb #b1e28508
@@ -207,26 +191,22 @@ def _weights(model):
     buffers = (m._buffers.get('weight') for m in model.modules())
     yield from (w for w in buffers if w is not None and w.dtype==torch.int8)
 
-_NOT_DEPLOYED = re.compile(r'(metrics|run|trainer_state|results)\.json|report\.md|tradeoff\.png'
-                           r'|training_args\.bin|(optimizer|scheduler)\.pt|rng_state.*')
-
-def _disk_bytes(path):
-    "Bytes of a folder's deployed files; None if `path` is not a folder"
-    folder = _artifact(path) or Path(find_model(path))
-    files = [f for f in folder.rglob('*') if f.is_file() and not _NOT_DEPLOYED.fullmatch(f.name)]
-    return sum(f.stat().st_size for f in files) if folder.is_dir() else None
-
-def _model_name(model): return getattr(model.config, '_name_or_path', '') or type(model).__name__
-
 def _sizes(model, path, backend):
     "Its identity and size"
     whole = load(path) if backend=='onnx' and path is not None else model
+    folder = path and (find_artifact(path) or find_model(path))
+    size = artifact_bytes(folder) if folder and Path(folder).is_dir() else None
     counts = [(w.numel(), int(w.count_nonzero())) for w in _weights(whole)]
-    return dict(name=portable(Path(_model_name(model) if path is None else Path(path).name)), backend=backend,
+    return dict(name=portable(Path(model_name(model) if path is None else Path(path).name)), backend=backend,
                 model=content_hash(whole)[:16] if counts else None,
                 parameters=sum(n for n,_ in counts) or None,
                 nonzero_parameters=sum(n for _,n in counts) or None,
-                bytes_on_disk=None if path is None else _disk_bytes(path))
+                bytes_on_disk=size)
+
+def _engine(model):
+    "What runs a loaded model"
+    if hasattr(model, 'session'): return 'onnx'
+    return 'bnb' if {type(m).__name__ for m in model.modules()} & {'NF4Linear', 'Linear4bit'} else 'torch'
 
 # %% ../nbs/05e_measure.ipynb #cb9a5215
 def classification_metrics(
@@ -240,31 +220,6 @@ def classification_metrics(
     if task.is_regression: return out
     interval = list(wilson(round(out['accuracy']*len(y)/100), len(y)))
     return out | dict(interval=interval, ece=ece(z, y), class_accuracy=class_accuracy(z, y, task.labels))
-
-# %% ../nbs/05e_measure.ipynb #f44b53f5
-def _engine(model):
-    "What runs a loaded model"
-    if hasattr(model, 'session'): return 'onnx'
-    return 'bnb' if {type(m).__name__ for m in model.modules()} & {'NF4Linear', 'Linear4bit'} else 'torch'
-
-def _measure(model, path, backend, times, task=None, split=None, teacher=None, memory=False, power=True,
-             batch_size=1, length=32, **kw):
-    "What `measure` and `bench` report of a loaded model"
-    m = AttrDict(_sizes(model, path, backend), **times)
-    device = 'cuda' if _on_cuda(model) else 'cpu'
-    if memory: m.update(peak_memory(path, backend, device, length) if path else dict(peak_memory_mb=None))
-    if power:
-        batch = example_batch(model, batch_size, length)
-        with _evaluating(model): e = energy(lambda: _timed(model, batch), device=device)
-        joules = None if e['joules'] is None else 1000*e['joules']/batch_size
-        m.update(energy_j_per_1000=joules, energy_source=e['source'])
-    if task is not None:
-        task = load_task(task)
-        if problem := head_problem(model, task): raise HKDError(_model_name(model), problem)
-        split = split or task.eval_split
-        m.update(classification_metrics(task, split, predict_logits(model, task, split, **kw)))
-    if teacher is not None: m.update(against_teacher(m, teacher))
-    return m
 
 # %% ../nbs/05e_measure.ipynb #09d44fe4
 def measure(
@@ -280,14 +235,27 @@ def measure(
     batch_size:int=1,  # for latency and energy
     length:int=32,     # tokens, for latency and energy
     runs:int=50,       # for latency
+    path=None,         # the folder of a loaded model: adds its bytes on disk
     **kw,              # see `predict_logits`
 )->AttrDict:           # names as in a row's FIELDS, and more
     "Measure a model: size, speed, and with a task its metrics"
-    path = model if isinstance(model, (str, Path)) else None
-    if path is not None: model = load(path, backend, task, device)
-    times = latency(model, batch_size, length, runs) if speed else {}
-    return _measure(model, path, backend or _engine(model), times, task, split, teacher, memory, power,
-                    batch_size, length, **kw)
+    if isinstance(model, (str, Path)): path,model = model, load(model, backend, task, device)
+    backend, device = backend or _engine(model), 'cuda' if _on_cuda(model) else 'cpu'
+    m = AttrDict(_sizes(model, path, backend))
+    if speed: m.update(latency(model, batch_size, length, runs))
+    if memory: m.update(peak_memory(path, backend, device, length) if path else dict(peak_memory_mb=None))
+    if power:
+        batch = example_batch(model, batch_size, length)
+        with evaluation_mode(model): e = energy(lambda: _timed(model, batch), device=device)
+        joules = None if e['joules'] is None else 1000*e['joules']/batch_size
+        m.update(energy_j_per_1000=joules, energy_source=e['source'])
+    if task is not None:
+        task = load_task(task)
+        if problem := head_problem(model, task): raise HKDError(model_name(model), problem)
+        split = split or task.eval_split
+        m.update(classification_metrics(task, split, predict_logits(model, task, split, **kw)))
+    if teacher is not None: m.update(against_teacher(m, teacher))
+    return m
 
 # %% ../nbs/05e_measure.ipynb #fa9944ec
 def row_from_measurement(
@@ -296,46 +264,38 @@ def row_from_measurement(
     method:str,           # one of METHODS
     seed=0,               # of the training
     source:str=None,      # name of the row it was made from
-    teacher:dict=None,    # the teacher's row
     metrics:dict=None,    # more of them, such as seconds and steps
 )->AttrDict:              # as from `row`
     "A row of a record from the measures of one model"
     more = {k: v for k,v in m.items() if k not in FIELDS} | (metrics or {})
     accuracies = [] if m.get('accuracy') is None else [m['accuracy']]
-    return row(name, method, accuracies, [seed], m['n'], m['task'], m['split'], source, teacher, more,
+    return row(name, method, accuracies, [seed], m['n'], m['task'], m['split'], source, metrics=more,
                **{k: m.get(k) for k in MEASURED})
 
 # %% ../nbs/05e_measure.ipynb #e1d0f36c
+@delegates(measure, keep=True, but=['backend', 'speed', 'path'])
 def bench(
     model,              # an artifact's or checkpoint's folder, a hub name, or a loaded model
-    backends=BACKENDS,    # to try, one or several; None: all
-    task=None,          # see `measure`
-    split:str=None,     # see `measure`
-    teacher:dict=None,  # see `measure`
-    memory:bool=True,   # see `measure`
-    power:bool=True,    # see `measure`
-    device:str=None,    # see `measure`
-    batch_size:int=1,   # for latency and energy
-    length:int=32,      # tokens, for latency and energy
-    runs:int=50,        # for latency
-    **kw,               # see `predict_logits`
+    backends=BACKENDS,  # to try, one or several; None: all
+    task=None,          # as for `measure`
+    memory:bool=True,   # measure peak memory? Takes a new process for each backend, some seconds
+    **kwargs,           # as for `measure`
 )->list:                # one dict per backend; one that did not run has a `note`
     "Measure a model on every backend that can run it here"
-    given = dict(task=task, split=split, teacher=teacher, memory=memory, power=power,
-                 batch_size=batch_size, length=length, **kw)
-    if not isinstance(model, (str, Path)): return [measure(model, runs=runs, **given)]
-    found, failed = {}, {}
-    backends = [backends] if isinstance(backends, str) else backends or BACKENDS
+    if not isinstance(model, (str, Path)): return [measure(model, task, memory=memory, **kwargs)]
+    found, failed, backends = {}, {}, listify(backends) or BACKENDS
+    size = {k: kwargs[k] for k in ('batch_size', 'length', 'runs') if k in kwargs}
     for e in heartbeat.counted(backends, f"loading for {', '.join(backends)}: backend"):
-        try: found[e] = load(model, e, task, device)
+        try: found[e] = load(model, e, task, kwargs.get('device'))
         except (ImportError, ValueError, RuntimeError) as error: failed[e] = error
     if not found: raise next(iter(failed.values()))
     with heartbeat.doing(f"timing {', '.join(found)}"):
-        times = latency(list(found.values()), batch_size, length, runs)
+        times = latency(list(found.values()), **size)
     rows = []
     for i,(e,loaded) in enumerate(found.items()):
         with heartbeat.doing(f"measuring backend {e}, {i+1} of {len(found)}"):
-            rows.append(_measure(loaded, model, e, times[i], **given))
+            m = measure(loaded, task, backend=e, memory=memory, speed=False, path=model, **kwargs)
+            rows.append(AttrDict(m, **times[i]))
     for e,error in failed.items():
         why = portable(' '.join(str(error).split()))
         rows.append(AttrDict(name=rows[0].name, backend=e, note=f"not run: {why}"))

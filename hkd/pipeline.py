@@ -7,21 +7,22 @@ __all__ = ['Progress', 'EvalTarget', 'judged', 'eval_splits', 'result_warnings',
            'weights_of']
 
 # %% ../nbs/05h_pipeline.ipynb #3816e4e1
-import hashlib, io, json, time
+import io, json, time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from scipy.stats import binomtest
 from .data import Task, load_task
-from .checks import DEMO_MODELS, find_transfer
-from .files import HKDError, RunConflict, atomic_write, data_dir, find_model, located, run_lock
+from .checks import DEMO_MODELS, find_task, find_transfer
+from .files import HKDError, RunConflict, atomic_write, file_sha256, find_model, located, run_lock
 from .jobs import RUN_FORMAT, Job, as_begun, check_folder, identity, is_finished, plan, read_run, file_state
 from .vocab import restore_vocab, with_rarer_words
 from .progress import duration, heartbeat, progress_bar
 from .recipe import Prune, Qlora, Recipe, checkpoints, teachers, to_dict, trains
 from .stats import mcnemar
-from .records import Record, combine, load_results, record, save_results
+from .records import Record, against_teacher, combine, load_results, record, save_results
 from .measure import classification_metrics, latency, load, measure, row_from_measurement
 from .report import rarer_warning, to_markdown, tradeoff, warning
 from .stages import RUNNERS, check_recipe, examples_of, start_of, steps_of, teacher_of, train_texts
@@ -56,11 +57,9 @@ class Progress:
 # %% ../nbs/05h_pipeline.ipynb #46c3f2a5
 def _read(recipe):
     "What a run reads, as it looks now: data, transfer sets, checkpoints"
-    shelf = data_dir()
-    data = next((p for p in (Path(recipe.task), shelf and shelf/recipe.task) if p and p.exists()), None)
     models = [find_model(name) for name in checkpoints(recipe) if name not in DEMO_MODELS]
     transfer = [find_transfer(s.transfer) for s in recipe.stages if getattr(s, 'transfer', None)]
-    places = [Path(p) for p in [data, *models, *transfer] if p]
+    places = [Path(p) for p in [find_task(recipe.task), *models, *transfer]]
     return {str(p.resolve()):file_state([p]) for p in places if p.exists()}
 
 def _note(recipe, folder, read=None, done=()):
@@ -99,25 +98,22 @@ def _quality(model, task, split, max_length):
     z,y = predict_logits(model, task, split, max_length=max_length), np.asarray(task.splits[split]['label'])
     return classification_metrics(task, split, z), None if task.is_regression else z.argmax(-1)==y
 
-def _loaded(row, task):
-    "A row's model; a teacher that no stage trains with its outputs in the task's order"
-    if row.job.labels: return with_labels(row.job.dir, row.job.labels, task)
-    return load(row.job.dir, row.backend, task)
-
 def _load_rows(rows, task):
     "(row, model) of each row that can be loaded here, and a note on each other"
     found,notes = [], []
     for row in heartbeat.counted(rows, 'loading what was saved: model'):
-        try: found.append((row, _loaded(row, task)))
+        folder,labels = row.job.dir, row.job.labels
+        try: model = with_labels(folder, labels, task) if labels else load(folder, row.backend, task)
         except ImportError as e: notes.append(f"{row.name} is left out: {' '.join(str(e).split())}")
+        else: found.append((row, model))
     return found, notes
 
 def _seed_rows(models, task, seed):
     "The rows of one seed, and by row and split which examples are right"
-    own = dict(speed=False, power=False)
     speeds = latency([model for _,model in models])
-    sizes = [measure(row.job.dir, backend=row.backend, memory=row.job.memory, **own)
-             for row,_ in heartbeat.counted(models, 'measuring size: model')]
+    quick = dict(power=False, speed=False)
+    sizes = [measure(model, backend=row.backend, memory=row.job.memory, path=row.job.dir, **quick)
+             for row,model in heartbeat.counted(models, 'measuring size: model')]
     given,right = [], {}
     for split in eval_splits(task):
         about = list(zip(models, sizes, speeds))
@@ -125,15 +121,11 @@ def _seed_rows(models, task, seed):
             job = row.job
             quality,right[row.name,split] = _quality(model, task, split, job.max_length)
             values = {**size, **speed, **quality}
-            given.append((job, (values, row.name, job.method, job.row_seed, job.source)))
-    return _beside_teachers(given), right
-
-def _beside_teachers(given):
-    "Rows, each beside the row of its teacher"
-    plain = [row_from_measurement(*args) for _,args in given]
-    known = {(r.name, r.split):r for r in plain}
-    beside = [known.get((job.teacher_row, r.split)) for (job,_),r in zip(given, plain)]
-    return [row_from_measurement(*args, top) if top else r for (_,args),r,top in zip(given, plain, beside)]
+            given.append((job, row_from_measurement(values, row.name, job.method, job.row_seed, job.source)))
+    rows = {(r.name, r.split):r for _,r in given}
+    for job,r in given:
+        if teacher := rows.get((job.teacher_row, r.split)): r.update(against_teacher(r, teacher))
+    return [*rows.values()], right
 
 # %% ../nbs/05h_pipeline.ipynb #ea4c230f
 def _compared(rows, right):
@@ -173,8 +165,7 @@ def result_warnings(
 def _below(comparisons):
     "p of a model that is below another in all seeds together; None where that can be chance"
     lost,won = (sum(c[k] for c in comparisons) for k in ('only_than','only_name'))
-    if lost<=won: return None
-    p = mcnemar(np.arange(lost+won)<lost, np.arange(lost+won)>=lost).p
+    p = binomtest(won, lost+won).pvalue if lost>won else 1.
     return p if p<.05 else None
 
 def _ensembles(jobs, task, seed):
@@ -194,16 +185,15 @@ def _rarer(jobs, task):
     for shrink in (job for job in jobs if getattr(job.stage, 'vocab', False)):
         student = _trimmed_student(jobs, shrink)
         if student is None: continue
-        source = as_model(start_of(shrink, task), task, reset_head=True, seed=0)
+        source = start_of(shrink, task)
         texts,rare = task.splits[split], _with_rarer_words(task, split, source)
         if all(texts[c][:]==rare[c][:] for c in task.columns): continue
-        model = as_model(student.dir, task)
-        def graded(m, ds):
-            swapped = replace(task, splits=task.splits | {split:ds})
-            quality,right = _quality(m, swapped, split, student.max_length)
+        model,swapped = as_model(student.dir, task), replace(task, splits=task.splits | {split:rare})
+        def graded(m, t):
+            quality,right = _quality(m, t, split, student.max_length)
             return quality[task.metric], right
-        (plain,_),(trimmed,a) = graded(model, texts), graded(model, rare)
-        whole,b = graded(restore_vocab(model, source), rare)
+        (plain,_),(trimmed,a) = graded(model, task), graded(model, swapped)
+        whole,b = graded(restore_vocab(model, source), swapped)
         yield dict(stage=shrink.name, student=student.name, split=split, metric=task.metric, n=len(texts),
                    plain=plain, trimmed=trimmed, whole=whole, p=None if a is None else mcnemar(b, a).p)
 
@@ -366,4 +356,4 @@ def weights_of(
 )->dict:    # path in the folder -> SHA-256
     "What a run made, without what depends on the clock"
     files = [f for f in sorted(Path(folder).rglob('*.safetensors')) if '.partial' not in str(f)]
-    return {str(f.relative_to(folder)):hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    return {str(f.relative_to(folder)):file_sha256(f) for f in files}

@@ -9,12 +9,12 @@ __all__ = ['STAGES', 'RECIPES', 'TOGETHER', 'Stage', 'Training', 'WithTeacher', 
            'smoke_test']
 
 # %% ../nbs/05g_recipe.ipynb #5ab38aef
-import ast, difflib, json, math, re, tomllib, warnings
+import ast, copy, difflib, json, math, re, tomllib, warnings
 from dataclasses import MISSING, dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files as package_files
 from pathlib import Path
-from .checks import fits, type_in_words
+from .checks import SHORT_NAMES, fits, type_in_words
 from .files import HKDError, MissingError, located
 from .kd import KD
 from .former import former_names, new_recipe
@@ -96,7 +96,6 @@ class Artifact(Stage):
     backends:list[str] = field(default_factory=lambda: ['torch', 'bnb', 'onnx']) # in which it is measured
     memory:bool = False         # measure peak memory, the teacher's too? Starts a process for each
 
-# %% ../nbs/05g_recipe.ipynb #78415a39
 STAGES = {c.__name__.lower():c for c in (Finetune, Shrink, Distill, Prune, Qlora, Artifact)}
 
 # %% ../nbs/05g_recipe.ipynb #d3328665
@@ -105,8 +104,7 @@ def kind(stage): return type(stage).__name__.lower()
 def teachers(stage)->list: # names of stages and checkpoints
     "The teachers of a stage"
     named = getattr(stage, 'teacher', None)
-    if named is None: return []
-    return [named] if isinstance(named, str) else named
+    return [named] if isinstance(named, str) else named or []
 
 def inputs(stage)->list: # names of stages and checkpoints
     "What a stage needs: its model and its teachers"
@@ -154,18 +152,14 @@ def _check_types(x, where):
 # %% ../nbs/05g_recipe.ipynb #ce426ce0
 def _ordered(stages):
     "Stages after those that they need, otherwise as they were written"
-    by_name,ready,order = {s.name:s for s in stages}, set(), []
-    graph = TopologicalSorter({s.name:[n for n in inputs(s) if n in by_name] for s in stages})
-    try: graph.prepare()
+    try: TopologicalSorter({s.name:inputs(s) for s in stages}).prepare()
     except CycleError as e:
         raise HKDError(f"circular dependency between stages: {' -> '.join(e.args[1])}",
                        fix="one of them must start from a checkpoint") from None
-    while graph.is_active():
-        ready.update(graph.get_ready())
-        first = min(ready, key=list(by_name).index)
-        ready.remove(first)
-        graph.done(first)
-        order.append(by_name[first])
+    waiting,order = {s.name:s for s in stages}, []
+    while waiting:
+        ready = next(s for s in waiting.values() if not set(inputs(s)) & waiting.keys())
+        order.append(waiting.pop(ready.name))
     return order
 
 # %% ../nbs/05g_recipe.ipynb #2fbecf31
@@ -195,8 +189,7 @@ _RANGES = {   # words -> test, fields
     'at least 0 and below 1': (lambda v: 0<=v<1, 'sparsity neurons heads dropout')}
 _CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'),
                 backends=('torch','bnb','onnx'))
-_OWN = dict(learning_rate='lr', per_device_train_batch_size='batch_size', num_train_epochs='epochs',
-            max_steps='steps', seed='seed', output_dir='name')
+_OWN = dict(seed='seed', output_dir='name') | {full:short for short,full in SHORT_NAMES.items()}
 
 def _check_stage(stage, where, recipe):
     _check_types(stage, where)
@@ -254,8 +247,8 @@ def from_dict(
     if not isinstance(d, dict) or not isinstance(d.get('stage'), list):
         raise HKDError(where, "not a recipe", "give it name, task and at least one [[stage]]")
     d = new_recipe(d)
-    stages = [_stage(s, i, where) for i,s in enumerate(d['stage'], 1)]
-    return _made(Recipe, {k:v for k,v in d.items() if k!='stage'} | dict(stages=stages), where)
+    stages = [_stage(s, i, where) for i,s in enumerate(d.pop('stage'), 1)]
+    return _made(Recipe, d | dict(stages=stages), where)
 
 def to_dict(recipe:Recipe)->dict: # plain data without the fields that have their defaults
     "A recipe as a file has it"
@@ -266,9 +259,9 @@ def _stage(d, i, where):
     "A stage from plain data"
     if not isinstance(d, dict): raise HKDError(where, f"stage {i} is {d!r}", "write a table under [[stage]]")
     where,name = f"{where}, stage {d.get('name', i)!r}", d.get('kind')
-    if name is None: raise HKDError(where, "kind is missing", f"use one of {', '.join(STAGES)}")
     if name not in list(STAGES):   # not a string, perhaps
-        raise HKDError(where, f"kind {name!r} is unknown", f"use one of {', '.join(STAGES)}")
+        why = "kind is missing" if name is None else f"kind {name!r} is unknown"
+        raise HKDError(where, why, f"use one of {', '.join(STAGES)}")
     return _made(STAGES[name], {k:v for k,v in d.items() if k!='kind'}, where)
 
 def _default(f): return f.default_factory() if f.default_factory is not MISSING else f.default
@@ -280,30 +273,28 @@ def _made(cls, values, where):
         close = difflib.get_close_matches(wrong, known, 3, .5)
         fix = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
         raise HKDError(where, f"no field {wrong!r}", fix)
-    lacking = [f.name for f in fields(cls) if f.name not in values and _default(f) is MISSING]
-    if lacking: raise HKDError(f"{where}: {lacking[0]} is missing")
+    for f in fields(cls):
+        if f.name not in values and _default(f) is MISSING: raise HKDError(f"{where}: {f.name} is missing")
     return cls(**values)
 
 def _changed(x, *besides):
     "The fields that differ from their defaults"
-    values = {f.name:getattr(x, f.name) for f in fields(x) if f.name not in besides}
-    return {f.name:values[f.name] for f in fields(x) if f.name in values and values[f.name]!=_default(f)}
+    values = {f.name:(getattr(x, f.name), _default(f)) for f in fields(x) if f.name not in besides}
+    return {name:value for name,(value,default) in values.items() if value!=default}
 
-# %% ../nbs/05g_recipe.ipynb #d3723edc
 def _toml(value):
     "A value as TOML writes it"
-    if isinstance(value, bool): return str(value).lower()
     if isinstance(value, list): return '['+', '.join(map(_toml, value))+']'
     if isinstance(value, dict):
         return '{'+', '.join(f'{json.dumps(k)} = {_toml(v)}' for k,v in value.items())+'}'
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 # %% ../nbs/05g_recipe.ipynb #416675b1
 def to_toml(recipe:Recipe)->str:
     "A recipe as the text of a file"
     d = to_dict(recipe)
-    block = lambda values: ''.join(f'{k} = {_toml(v)}\n' for k,v in values.items())
-    return '\n[[stage]]\n'.join([block({k:v for k,v in d.items() if k!='stage'}), *map(block, d['stage'])])
+    tables = [d, *d.pop('stage')]
+    return '\n[[stage]]\n'.join(''.join(f'{k} = {_toml(v)}\n' for k,v in t.items()) for t in tables)
 
 def read_toml(
     path, # a .toml file
@@ -353,30 +344,29 @@ def with_overrides(
     *settings:str, # such as 'student.alpha=.7', 'student.more.warmup_steps=50', 'data.label=mood'
 )->Recipe:         # a new one, checked
     "A recipe with other values for some fields"
-    d = to_dict(recipe)
+    d = copy.deepcopy(to_dict(recipe))
     for setting in settings: _set(d, recipe, setting)
     return from_dict(d, f'recipe {recipe.name!r}')
 
 def _set(d, recipe, setting):
     "Change one field of a recipe's plain data: of a stage, of the recipe, or of a table in either"
     path,given,text = setting.partition('=')
-    stage,_,name = path.strip().rpartition('.')
-    outer,_,table = stage.rpartition('.')
-    inside = stage not in recipe and table in ('more', 'data')   # a table's other fields stay
-    if inside: stage = outer
+    owner,_,name = path.strip().rpartition('.')
+    stage,_,table = owner.rpartition('.')
+    if owner in recipe or table not in ('more', 'data'): stage,table = owner,None
     names = ', '.join(s.name for s in recipe.stages)
     if stage and stage not in recipe: raise HKDError(setting, f"no stage {stage!r}", f"there are {names}")
-    own = stage or inside or name in ('name','task','seeds','data','about')
+    own = stage or table or name in ('name','task','seeds','data','about')
     if not given or not name or not own:
         raise HKDError(setting, "write STAGE.FIELD=VALUE", f"the stages are {names}")
     target = next(s for s in d['stage'] if s['name']==stage) if stage else d
-    if inside: target[table] = {**target.get(table, {}), name:_value(text)}
-    else: target[name] = _value(text)
+    if table: target = target.setdefault(table, {})   # its other fields stay
+    target[name] = _value(text)
 
 def _value(text):
     "A Python value, or a text"
     text = text.strip()
-    if text in ('true', 'false', 'none'): return dict(true=True, false=False, none=None)[text]
+    if text in ('true', 'false', 'none'): text = text.title()
     try: return ast.literal_eval(text)
     except (ValueError, SyntaxError): return text
 
@@ -409,7 +399,6 @@ def recipe_text(
 def smoke_test(
     recipe:Recipe,     # left as it is
     task='demo-text',  # or 'demo-image'
-    steps:int=6,       # of each stage that teaches no other
 )->Recipe:             # called NAME-smoke-test
     "The same stages on a demo task, in seconds"
     if task not in ('demo-text','demo-image'):
@@ -417,20 +406,19 @@ def smoke_test(
     teaching = {t for s in recipe.stages for t in teachers(s)}
     first = [Shrink(name='tiny', model='demo-teacher', layers=1)]
     if any(t not in recipe for t in teaching):
-        first.append(_tiny(Finetune(name='tiny-taught', model='tiny'), recipe, task, None))
-    stages = [_tiny(s, recipe, task, None if s.name in teaching else steps) for s in recipe.stages]
+        first.append(_tiny(Finetune(name='tiny-taught', model='tiny'), recipe, task, True))
+    stages = [_tiny(s, recipe, task, s.name in teaching) for s in recipe.stages]
     return Recipe(name=f'{recipe.name}-smoke-test', task=task, stages=first+stages)
 
-def _tiny(stage, recipe, task, steps):
-    "A stage made small; `steps` is None for a teacher, which needs more steps"
+def _tiny(stage, recipe, task, teaches):
+    "A stage made small; a teacher needs more steps"
     text = task=='demo-text'
     new = dict(model=stage.model if stage.model in recipe else 'tiny')
     if hasattr(stage, 'image_size'): new['image_size'] = None
     if isinstance(stage, Shrink): new |= dict(layers=stage.layers and 1, vocab=bool(stage.vocab))
     if isinstance(stage, Training):
-        long = dict(batch_size=32, steps=200 if text else 80, lr=3e-3)
-        pace = dict(batch_size=8, steps=steps) if steps else long
-        new |= dict(views=min(stage.views, 1), more=dict(bf16=False), **pace)
+        new |= dict(views=min(stage.views, 1), more=dict(bf16=False), batch_size=8, steps=6)
+        if teaches: new |= dict(batch_size=32, steps=200 if text else 80, lr=3e-3)
     if teachers(stage): new['teacher'] = [t if t in recipe else 'tiny-taught' for t in teachers(stage)]
     if getattr(stage, 'transfer', None): new |= dict(transfer='perturbed' if text else None, max_transfer=20)
     if isinstance(stage, Artifact): new |= dict(backends=['torch'], memory=False)

@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from .manifest import is_artifact
 from .artifact import save_compressed
-from .manifest import read_manifest
+from .manifest import is_artifact, read_manifest
 from .data import Task, load_transfer
 from .demo import demo_config, demo_tokenizer
 from .checks import DEMO_MODELS, check_transfer
@@ -55,21 +54,24 @@ def demo_start(
     model = demo_model(name, task, seed)
     return resize_positions(model, image_size) if image_size else model
 
+def _found(name, job, task): return demo_model(name, task, job.seed) if name in DEMO_MODELS else name
+
 def start_of(
-    job,       # a `Job`
-    task,      # loaded
-    name=None, # a folder or checkpoint; None: the job's model
-):
-    "What a job starts from: a folder, a checkpoint, or a demo model"
-    name = name or job.model
-    return demo_model(name, task, job.seed) if name in DEMO_MODELS else name
+    job,             # a `Job`
+    task,            # loaded
+    image_size=None, # side of the images, in pixels; None: as the model has it
+):                   # a model with its `processor`
+    "What a job starts from, loaded; a head that does not fit the task is replaced"
+    model = _found(job.model, job, task)
+    if not isinstance(model, (str, Path)): return resize_positions(model, image_size) if image_size else model
+    return as_model(model, task, reset_head=True, seed=job.seed, image_size=image_size)
 
 def teacher_of(
     job,  # a `Job`
     task, # loaded
 ):        # a folder, a checkpoint, a model with its outputs in the task's order, or an ensemble; or None
     "A job's teacher"
-    found = [start_of(job, task, t.dir) for t in job.teachers]
+    found = [_found(t.dir, job, task) for t in job.teachers]
     if job.stage.teacher_labels: return with_labels(found[0], job.stage.teacher_labels, task)
     if len(found)>1: return TeacherEnsemble(found, job.stage.weights)
     return found[0] if found else None
@@ -100,9 +102,8 @@ def _common(job, task, report_to='none'):
     "The arguments that all stages that train have"
     stage = job.stage
     n = examples_of(stage, task) if stage.epochs is stage.steps is None else 0   # else it doesn't matter
-    tracker = dict(report_to=report_to, run_name=f'{job.dir.parent.name}/{job.dir.name}')
-    args = tracker | _training(stage, job.seed, n)
-    return dict(output_dir=job.dir, views=stage.views, max_length=stage.max_length, **args)
+    args = dict(output_dir=job.dir, views=stage.views, max_length=stage.max_length, report_to=report_to)
+    return args | dict(run_name=f'{job.dir.parent.name}/{job.dir.name}') | _training(stage, job.seed, n)
 
 def _kd_args(job, task):
     "The arguments of a stage under a teacher"
@@ -117,22 +118,17 @@ def save_untrained(
 ):
     "Save a stage that doesn't train, or find it as it was saved"
     key = text_sha256(1, content_hash(model), task.name, job.seed, *settings)[:24]
-    out = OutputDir(job.dir, key)
-    if out.state=='done': return
+    if OutputDir(job.dir, key).state=='done': return
     start = time.time()
     new = make(model)
     took = time.time()-start
-    about = dict(format=1, key=out.key, task=task.name, metrics={}, history=[], seconds=took, steps=0)
+    about = dict(format=1, key=key, task=task.name, metrics={}, history=[], seconds=took, steps=0)
     if getattr(job.stage, 'vocab', False): about['tokens'] = [m.config.vocab_size for m in (new, model)]
     write = lambda folder: json.dumps(about | dict(sha256=weight_sums(folder)), indent=1)
     save_model(new, job.dir, files={'metrics.json':write})
 
 # %% ../nbs/05gc_stages.ipynb #79d820f4
-def _start(job, task):
-    "A stage's model, at the stage's image size"
-    model,size = start_of(job, task), job.stage.image_size
-    if not isinstance(model, (str, Path)): return resize_positions(model, size) if size else model
-    return as_model(model, task, reset_head=True, seed=job.seed, image_size=size)
+def _start(job, task): return start_of(job, task, job.stage.image_size)
 
 def _finetune(job, task, **tracker): finetune(_start(job, task), task, **_common(job, task, **tracker))
 
@@ -151,19 +147,18 @@ def shrink(
     "What a stage cuts out of a model"
     if stage.image_size: model = resize_positions(model, stage.image_size)
     if stage.layers is not None or stage.width:
-        all_layers = len(encoder_layers(model)[1])
-        model = student_from_teacher(model, stage.layers or all_layers, stage.width)
+        layers = stage.layers or len(encoder_layers(model)[1])
+        model = student_from_teacher(model, layers, stage.width)
     if not stage.vocab: return model
     tokens = dict(size=None if stage.vocab is True else stage.vocab, common=stage.common, verbose=False)
     return trim_vocab(model, model.processor, train_texts(task), **tokens)[0]
 
 def _shrink(job, task, **tracker):
-    stage,texts = job.stage, train_texts(task) if job.stage.vocab else None
-    cut = lambda model: shrink(model, stage, task)
-    model = as_model(start_of(job, task), task, reset_head=True, seed=job.seed)
-    later = [stage.common] if stage.vocab and stage.common else []   # fields that earlier runs did not have
-    if stage.width: later.append(f'width {stage.width}')
-    save_untrained(job, task, model, cut, stage.layers, stage.vocab, stage.image_size, texts, *later)
+    stage,model = job.stage, start_of(job, task)
+    settings = [stage.layers, stage.vocab, stage.image_size, train_texts(task) if stage.vocab else None]
+    if stage.vocab and stage.common: settings.append(stage.common)   # earlier runs did not have these two
+    if stage.width: settings.append(f'width {stage.width}')
+    save_untrained(job, task, model, lambda m: shrink(m, stage, task), *settings)
 
 def narrow(
     model,       # left as it is
@@ -184,17 +179,18 @@ def with_zeros(
     return prune(model, *_zeros(stage)) if stage.sparsity or stage.pattern else model
 
 def _prune(job, task, **tracker):
-    stage,model = job.stage, _narrowed(_start(job, task), job.stage, task)
+    stage,model,scores = job.stage, _start(job, task), None
+    if stage.neurons or stage.heads: scores = importance(model, task, 'taylor', max_length=stage.max_length)
+    model = narrow(model, stage, scores)
     if not trains(stage):
         return save_untrained(job, task, model, lambda m: with_zeros(m, stage), *_zeros(stage))
     taught,common = _kd_args(job, task), _common(job, task, **tracker)
     if stage.sparsity or stage.pattern:
         prune_and_finetune(model, task, *_zeros(stage), stage.schedule, **taught, **common)
-    elif taught['teacher'] is None: finetune(model, task, **common)
     else: distill(model, task=task, **taught, **common)
 
 def _artifact(job, task, **tracker):
-    model = as_model(start_of(job, task), task, reset_head=True, seed=job.seed)
+    model = start_of(job, task)
     key = text_sha256(1, content_hash(model), job.stage.embeddings)[:24]
     if not is_artifact(job.dir):
         info = dict(key=key, task=task.name, max_length=job.max_length)
@@ -209,11 +205,6 @@ RUNNERS = dict(finetune=_finetune, shrink=_shrink, distill=_distill, prune=_prun
 def train_texts(task)->list: # of text
     "All texts of the training split"
     return [text for c in task.columns for text in task.splits['train'][c]]
-
-def _narrowed(model, stage, task):
-    "The model without the neurons and heads that change its loss least"
-    if not (stage.neurons or stage.heads): return model
-    return narrow(model, stage, importance(model, task, 'taylor', max_length=stage.max_length))
 
 # %% ../nbs/05gc_stages.ipynb #762fa0f7
 def _check_checkpoint(name, task):

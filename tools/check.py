@@ -69,7 +69,7 @@ MAY_IMPORT = {
     'footprint':    'architecture models teachers artifact measure recipe jobs stages',
     'trials':       'files data training trainer artifact measure footprint jobs pipeline recipe space stages',
     'tune':         'files progress data pipeline recipe records report resume space stages stats trials',
-    'hub':          'files checks manifest architecture models stats records measure report recipe jobs',
+    'hub':          'files checks manifest architecture models artifact stats records measure report recipe jobs',
     'runs':         'files checks shell data records report recipe jobs stages pipeline space',
     'explore':      'files data teachers training records measure report',
     'bert_results': 'pipeline',

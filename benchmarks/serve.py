@@ -12,14 +12,14 @@ sys.path.insert(0, str(ROOT/'tools'))
 from clients import Served, load, malformed, raw
 
 CORE, OTHER = '0', 1   # of the server; of the clients
-ROUNDS, STOPS, MALFORMED = 5, 10, 1000
-REQUESTS = {1: 400, 8: 100, 32: 25}   # clients -> requests of each
+ROUNDS, STOPS, MALFORMED = 3, 5, 1000
+REQUESTS = {1: 80, 8: 40, 32: 12}   # clients -> requests of each
 
 BATCHES = '''import json, resource, sys, time
 from hkd.light import load_light
 texts, model = json.load(sys.stdin), load_light(sys.argv[1])
 found = {}
-for size in (8, 16, 32, 64):
+for size in (8, 16, 64):
     model.predict(texts[:64], size)
     start = time.perf_counter()
     model.predict(texts, size)
@@ -51,7 +51,7 @@ def own_process(code, *words, texts=None):
 
 def timed(served, bodies, clients):
     "Latencies in ms and requests a second"
-    load(served, bodies, clients, 5)
+    load(served, bodies, clients, 3)
     ms, counts, seconds = load(served, bodies, clients, REQUESTS[clients])
     assert not counts['lost'] and not counts['closed'], counts
     return ms, len(ms)/seconds
@@ -65,7 +65,7 @@ def speed(model, texts, bodies):
             found, rate = timed(served, bodies, n)
             ms[n] += found
             rates[n].append(rate)
-        batches.append(json.loads(own_process(BATCHES, model, texts=texts)))
+        batches.append(json.loads(own_process(BATCHES, model, texts=texts[:240])))
     health, memory = served.health(), served.memory()
     assert served.stop()[0] == 0
     return ms, rates, batches, health, memory

@@ -18,11 +18,15 @@ from .shell import check_backends, log
 from .predictor import Limits, Refused, load_predictor, predict_each, read_items
 
 # %% ../nbs/05bb_serve.ipynb #5bb0000c
+_TOGETHER = 8   # texts of about one length that are padded together
+
+def _length(x): return sum(map(len, x)) if isinstance(x, tuple) else len(x)
+
 class Batcher:
     "Requests that wait while a batch runs form the next batch"
     def __init__(self,
         predict,             # from `load_predictor`
-        batch_size:int=32,   # items that run together
+        batch_size:int=32,   # items that are taken together
         max_waiting:int=256, # items that wait
         max_wait:float=.004, # seconds to wait for as many requests as were open before
     ):
@@ -68,14 +72,21 @@ class Batcher:
         self.largest = max(self.largest, n)
         return batch
 
+    def _predictions(self, items):
+        "By length, a few at a time: padding to the longest of many would cost time and memory"
+        order = sorted(range(len(items)), key=lambda i: _length(items[i]))
+        found = predict_each(self.predict, [items[i] for i in order], batch_size=_TOGETHER, classes=True)
+        return [x for _, x in sorted(zip(order, found), key=lambda pair: pair[0])]
+
     async def run(self):
         "Run one batch after another, until it is canceled"
-        loop, how = asyncio.get_running_loop(), dict(batch_size=self.batch_size, classes=True)
+        loop = asyncio.get_running_loop()
         while True:
             await self._gather()
             batch = self._next()
             items = [x for part, _ in batch for x in part]
-            found = await loop.run_in_executor(self.thread, partial(predict_each, self.predict, items, **how))
+            try: found = await loop.run_in_executor(self.thread, self._predictions, items)
+            except Exception as e: found = [e]*len(items)   # the next batch runs all the same
             for part, future in batch:
                 if not future.done(): future.set_result(found[:len(part)])
                 found = found[len(part):]
@@ -210,7 +221,8 @@ def _listen(host, port):
         return socket.create_server(address, family=kind, backlog=2048)
     except OSError as e:
         why = os.strerror(e.errno) if (e.errno or 0) > 0 else e.strerror   # its own is longer
-        raise HKDError(f"{host}:{port}", f"can't listen there ({why})", "choose another --port, 0 for a free one, or --host") from None
+        fix = "choose another --port, 0 for a free one, or --host"
+        raise HKDError(f"{host}:{port}", f"can't listen there ({why})", fix) from None
 
 @contextmanager
 def _stops():
@@ -225,7 +237,7 @@ def serve(
     host:str='127.0.0.1',    # the address that is listened to; 0.0.0.0: all of this machine
     port:int=8000,           # 0: a free one
     backend:str=None,        # 'torch', 'bnb' or 'onnx'; None: torch
-    batch_size:int=None,     # texts or images that run together; None: 32 texts, 8 images
+    batch_size:int=None,     # texts or images that are taken together; None: 32 texts, 8 images
     limits:Limits=Limits(),  # of requests
 ):
     "Answer requests over HTTP until SIGTERM or Ctrl-C; what was accepted is answered first"

@@ -334,7 +334,7 @@ def export_command(
 @_command('serve', "hkd serve runs/demo-text/artifact --backend onnx --port 8000")
 def serve_command(
     model:Model,
-    host:option(str, "The address to listen to; 0.0.0.0: all of this machine.")='127.0.0.1',
+    host:option(str, "The address to answer at; 0.0.0.0: all of this machine.")='127.0.0.1',
     port:option(int, "0: a free one.", min=0, max=65535)=8000, backend:Backend=None,
     batch_size:option(int, "Inputs that run together; left out: 32 texts, 8 images.", min=1)=None,
 ):

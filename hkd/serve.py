@@ -222,7 +222,7 @@ def _listen(host, port):
     except OSError as e:
         why = os.strerror(e.errno) if (e.errno or 0) > 0 else e.strerror   # its own is longer
         fix = "choose another --port, 0 for a free one, or --host"
-        raise HKDError(f"{host}:{port}", f"can't listen there ({why})", fix) from None
+        raise HKDError(f"{host}:{port}", f"can't be opened ({why})", fix) from None
 
 @contextmanager
 def _stops():
@@ -234,7 +234,7 @@ def _stops():
 
 def serve(
     model:str,               # an artifact, a checkpoint's folder, or a hub name
-    host:str='127.0.0.1',    # the address that is listened to; 0.0.0.0: all of this machine
+    host:str='127.0.0.1',    # the address to answer at; 0.0.0.0: all of this machine
     port:int=8000,           # 0: a free one
     backend:str=None,        # 'torch', 'bnb' or 'onnx'; None: torch
     batch_size:int=None,     # texts or images that are taken together; None: 32 texts, 8 images

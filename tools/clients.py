@@ -17,7 +17,7 @@ class Served:
         for line in self.process.stderr:
             if found := re.search(r'http://([\d.]+):(\d+);', line): break
         else: raise RuntimeError(line)
-        self.host, self.port = found[1], int(found[2])
+        self.host, self.port, self.stopping = found[1], int(found[2]), False
 
     def connect(self): return http.client.HTTPConnection(self.host, self.port, timeout=20)
 
@@ -42,9 +42,14 @@ class Served:
         "Has the process loaded this library?"
         return name in Path(f'/proc/{self.process.pid}/maps').read_text()
 
+    def terminate(self):
+        "Send SIGTERM, once"
+        if not self.stopping: self.process.terminate()
+        self.stopping = True
+
     def stop(self):
         "Its exit code after SIGTERM, and what it printed"
-        self.process.terminate()
+        self.terminate()
         return self.process.wait(60), self.process.stderr.read()
 
 def load(served, bodies, clients, requests=None, stop_after=None):
@@ -74,7 +79,7 @@ def load(served, bodies, clients, requests=None, stop_after=None):
     for t in threads: t.start()
     if stop_after:
         done.wait(120)
-        served.process.terminate()
+        served.terminate()
     for t in threads: t.join()
     return ms, counts, time.perf_counter()-start
 

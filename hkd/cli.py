@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['app', 'Runs', 'GUIDE', 'run_command', 'tune_command', 'report_command', 'demo_command', 'recipes_command',
            'finetune_command', 'distill_command', 'evaluate_command', 'predict_command', 'bench_command',
-           'export_command', 'push_command', 'main']
+           'export_command', 'serve_command', 'push_command', 'main']
 
 # %% ../nbs/08_cli.ipynb #f47e6470
 import os, shlex, sys
+from contextlib import nullcontext
 from pathlib import Path
 import typer
 from typer.core import TyperGroup
@@ -268,38 +269,23 @@ def evaluate_command(
     show_rows([dict(model=Path(model).name, task=task.name, split=split, **found)], as_json)
 
 # %% ../nbs/08_cli.ipynb #59958c06
-@_command('predict', "hkd predict runs/student \"a fine and moving film\" reviews.txt")
+@_command('predict', "hkd predict runs/student \"a fine and moving film\" reviews.txt",
+          "cat reviews.txt | hkd predict runs/student -")
 def predict_command(
     model:Model,
     items:argument(list[str], 'TEXT|IMAGE|FILE...', "Texts, files of texts (.txt, a table), images, or "
-                   "folders of images."),
-    backend:Backend=None,
-    columns:Columns=None, as_json:Json=False,
+                   "folders of images; -: the lines of standard input, answered line by line."),
+    backend:Backend=None, columns:Columns=None, as_json:Json=False,
 ):
     "Classify texts or images."
     check_backends(model, [backend])
-    check_inputs(items, files.modality_here(model))
-    light = _light_model(model) if backend=='onnx' else None
-    if light:
-        inputs = read_inputs(items, light.modality, columns)
-        found = light.predict(inputs)
-    else:
-        from hkd import training
-        from hkd.architecture import modality_of
-        from hkd.measure import load
-        loaded = load(model, backend)
-        inputs = read_inputs(items, modality_of(loaded.config), columns)
-        found = training.predict(loaded, inputs)
+    if items!=['-']: check_inputs(items, files.modality_here(model))
+    from hkd.predictor import load_predictor, predict_lines, read_lines
+    predict, modality = load_predictor(model, backend)
+    if items==['-']: return predict_lines(predict, modality, read_lines(), as_json)
+    inputs = read_inputs(items, modality, columns)
     words = [' | '.join(x) if isinstance(x, tuple) else str(x) for x in inputs]
-    show_rows([dict(input=w, **p) for w, p in zip(words, found)], as_json)
-
-def _light_model(model):
-    "A model for ONNX Runtime only; None where PyTorch is needed, to build the file"
-    try: from hkd.light import load_light
-    except ImportError: return None   # no tokenizers, no Pillow
-    light = load_light(model)
-    if light is None: log(f"building the ONNX file of {model}: once, takes up to a minute")
-    return light
+    show_rows([dict(input=w, **p) for w, p in zip(words, predict(inputs))], as_json)
 
 # %% ../nbs/08_cli.ipynb #b0df014c
 _COLUMNS = ['backend', 'accuracy', 'parameters', 'size', 'latency', 'throughput', 'memory', 'energy']
@@ -344,6 +330,18 @@ def export_command(
     from hkd.web import export_rows
     show_rows(export_rows(model, to, output, bits=bits, runtime=runtime), as_json)
 
+# %% ../nbs/08_cli.ipynb #5bbcli01
+@_command('serve', "hkd serve runs/demo-text/artifact --backend onnx --port 8000")
+def serve_command(
+    model:Model,
+    host:option(str, "The address to answer at; 0.0.0.0: all of this machine.")='127.0.0.1',
+    port:option(int, "0: a free one.", min=0, max=65535)=8000, backend:Backend=None,
+    batch_size:option(int, "Inputs that run together; left out: 32 texts, 8 images.", min=1)=None,
+):
+    "Answer requests over HTTP at /predict and /health (pip install 'hkd\\[serve]')."
+    from hkd.serve import serve
+    serve(model, host, port, backend, batch_size)
+
 # %% ../nbs/08_cli.ipynb #20fa75ea
 @_command('push', "hkd push runs/bert/artifact me/sst2-small --card-only",
           "hkd push runs/bert/artifact me/sst2-small --private")
@@ -382,6 +380,7 @@ GUIDE = """hkd compresses Transformers for text and images, and measures what it
   hkd report runs/mine                     accuracy, size and speed, relative to the teacher
   hkd predict runs/mine/artifact "a fine and moving film"
   hkd bench runs/mine/artifact             size and speed on this machine
+  hkd serve runs/mine/artifact             answer other programs over HTTP
   hkd push runs/mine/artifact me/mine --card-only   a model card: how it was made
 
 Single steps: hkd finetune, hkd distill, hkd evaluate, hkd export. hkd COMMAND --help shows the options,
@@ -410,7 +409,8 @@ def _run_app(argv):
     "The command's function; off a terminal a line now and then reports what it is doing"
     completes = any(k.startswith('_HKD_COMPLETE') for k in os.environ)   # the shell asks what may come next
     if not argv and not completes: return print(GUIDE)
-    with heartbeat.doing(' '.join(['hkd', *argv[:1]])):
+    waits = argv[:1]==['serve'] or '-' in argv   # for others: no lines on how long
+    with nullcontext() if waits else heartbeat.doing(' '.join(['hkd', *argv[:1]])):
         return app(args=argv, prog_name='hkd', standalone_mode=False)
 
 def _usage(e, argv):

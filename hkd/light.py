@@ -20,6 +20,7 @@ def predictions(
     logits,            # (examples, outputs)
     labels:list,       # class names, in the order of the outputs
     problem_type=None, # of the model's config
+    classes=False,     # also `probabilities`, that of each class
 )->list:               # a dict each: `label` and `probability`, or `value` where there is one output
     "Logits as predictions"
     if problem_type == 'multi_label_classification':
@@ -28,7 +29,9 @@ def predictions(
     if problem_type == 'regression' or z.shape[-1] == 1: return [dict(value=float(v)) for v in z[:, 0]]
     e = np.exp(z - z.max(-1, keepdims=True))
     p = e/e.sum(-1, keepdims=True)
-    return [dict(label=labels[i], probability=float(row[i])) for row, i in zip(p, p.argmax(-1))]
+    found = [dict(label=labels[i], probability=float(row[i])) for row, i in zip(p, p.argmax(-1))]
+    if not classes: return found
+    return [dict(x, probabilities=dict(zip(labels, row.tolist()))) for x, row in zip(found, p)]
 
 # %% ../nbs/00i_light.ipynb #06ec959a
 def _text_settings(tokenizer, max_length):
@@ -134,13 +137,15 @@ class LightModel:
     def predict(self,
         items:list,        # texts, pairs of texts, or images (paths, bytes or PIL)
         batch_size:int=64, # at a time
+        classes=False,     # also the probability of each class
     )->list:               # as from `hkd.training.predict`
         "The artifact's predictions for new inputs"
         out = []
         for i in range(0, len(items), batch_size):
             x = self.inputs(items[i:i+batch_size])
             out.append(self.session.run(None, {k: x[k] for k in self.names})[0])
-        return predictions(np.concatenate(out), self.settings['labels'], self.settings['problem_type'])
+        about = self.settings['labels'], self.settings['problem_type'], classes
+        return predictions(np.concatenate(out), *about)
 
 # %% ../nbs/00i_light.ipynb #e5968e92
 def load_light(

@@ -323,6 +323,7 @@ def predict(
     inputs:list,  # texts, pairs of texts, or images (paths, bytes or PIL)
     batch_size:int=64, # examples a batch
     max_length:int=None, # tokens a text is cut to; None: see `input_length`
+    classes=False,       # also `probabilities`, that of each class
 )->list:          # a dict each: `label` and `probability`, or `value` where the model has one output
     "A model's predictions for new inputs"
     if isinstance(inputs, (str, bytes, Path)):
@@ -340,4 +341,5 @@ def predict(
             if text: x = processor(*map(list, zip(*[listify(p) for p in part])), **cut)
             else: x = processor(images=[open_image(p) for p in part], return_tensors='pt')
             out.append(model(**to_device(x, device_of(model))).logits.float().cpu())
-    return predictions(torch.cat(out).numpy(), label_names(model.config), model.config.problem_type)
+    about = label_names(model.config), model.config.problem_type, classes
+    return predictions(torch.cat(out).numpy(), *about)

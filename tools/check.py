@@ -52,8 +52,10 @@ MAY_IMPORT = {
     'qlora':        'files checks kd data architecture heads models kd_losses masks teachers training',
     'prune':        'files kd data architecture heads models kd_losses masks teachers training',
     'artifact':     'files checks manifest architecture heads models masks qlora',
+    'predictor':    'files images manifest light shell architecture models training artifact',
     'export':       'files light manifest architecture models artifact',
     'web':          'files light manifest architecture models artifact export',
+    'serve':        'files shell predictor',
     'stats':        'files',
     'records':      'files former stats',
     'measure':      'files checks progress manifest data architecture heads models teachers training qlora artifact '

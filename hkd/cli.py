@@ -308,15 +308,18 @@ _COLUMNS = ['backend', 'accuracy', 'parameters', 'size', 'latency', 'throughput'
 def bench_command(
     model:Model,
     task:option(str, "Also measure accuracy, on this task.")=None,
-    backend:option(list[str], "torch, bnb or onnx; may be repeated. Left out: all that can run here (a "
-                  "checkpoint: torch).")=None,
+    backend:option(list[str], "torch, bnb, onnx or openvino; may be repeated. Left out: all that can run "
+                  "here (a checkpoint: torch).")=None,
     batch_size:option(int, "Examples per batch.", min=1)=1,
     length:option(int, "Tokens of a text.", min=4)=32,
+    bundle:option(Path, "Write a .zip file that measures the model on another device, which needs no "
+                  "hkd; measure nothing here.")=None,
     as_json:Json=False,
 ):
-    "Measure a model's or artifact's size, memory and speed on this machine."
+    "Measure a model's or artifact's size, memory and speed on this machine, or on another device."
     check_backends(model, backend or [None])
     if task: checks.check_task(task)
+    if bundle: return _write_bundle(model, bundle, task, as_json)
     from hkd.measure import bench
     from hkd.report import table
     artifact = files.artifact_folder(model)
@@ -328,21 +331,33 @@ def bench_command(
     if as_json: return show_rows(rows, as_json, notes=notes)
     print_table(table(ran, _COLUMNS), model, notes)
 
+def _write_bundle(model, file, task, as_json):
+    from hkd.bundle import make_bundle
+    made = make_bundle(model, file, task and DataOptions().load(task))
+    row = {'file': str(file), 'size, MB': made['bytes']/1e6, 'model, MB': made['model_bytes']/1e6,
+           'same predictions, %': 100*made['agree']}
+    show_rows([row], as_json, notes=['there: unzip it, python bench.py; then here: hkd report results.json'])
+
 @_command('export', "hkd export runs/bert/artifact", "hkd export runs/bert/artifact --to web -o page")
 def export_command(
     model:Model,
-    to:option(str, "onnx: model.onnx (float) and model-int8.onnx. web: a page for the browser.")='onnx',
+    to:option(str, "onnx: model.onnx (float) and model-int8.onnx. web: a page for the browser. openvino: a "
+              ".xml and a .bin file.")='onnx',
     onnx:option(bool, "The same as --to onnx.", '--onnx', hidden=True)=True,
-    bits:option(int, "Of the weights of --to web: 8 or 4.")=8,
+    bits:option(int, "Of the weights: 8 or 4.")=8,
+    task:option(str, "Compare with PyTorch on inputs of this task; left out: on random ones.")=None,
     runtime:option(Path, "Folder with the npm packages of --to web; left out: downloaded once.")=None,
-    output:option(Path, "Folder for the files; left out: MODEL-onnx or MODEL-web.", '-o', '--output')=None,
+    output:option(Path, "Folder for the files; left out: MODEL-onnx, MODEL-web, ...", '-o', '--output')=None,
     as_json:Json=False,
 ):
     "Write a model or artifact in another format, compared with PyTorch."
     checks.check_model(model)
     output = files.check_folder_name(output or f'{model.rstrip("/")}-{to}', 'write to')
-    from hkd.web import export_rows
-    show_rows(export_rows(model, to, output, bits=bits, runtime=runtime), as_json)
+    if task: checks.check_task(task)
+    from hkd.bundle import task_inputs
+    from hkd.openvino import export_rows
+    samples = task_inputs(DataOptions().load(task), 256) if task else None
+    show_rows(export_rows(model, to, output, bits, samples, runtime), as_json)
 
 # %% ../nbs/08_cli.ipynb #20fa75ea
 @_command('push', "hkd push runs/bert/artifact me/sst2-small --card-only",

@@ -18,7 +18,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoModel
 from .manifest import find_artifact
 from .artifact import load_compressed
-from .checks import BACKENDS, check_backend
+from .checks import BACKENDS, FILE_BACKENDS, check_backend
 from .data import load_task, score
 from .files import HKDError, find_model
 from .models import content_hash, load_model, processor_of
@@ -44,8 +44,9 @@ def load(
 ):                    # a model with its `processor`
     "Load an artifact or a checkpoint"
     backend, task = check_backend(backend), None if task is None else load_task(task)
-    if backend=='onnx' and device not in (None, 'cpu'):
-        raise HKDError(f"device={device!r}", "backend onnx runs on the CPU here", "leave the device out")
+    if backend in FILE_BACKENDS and device not in (None, 'cpu'):
+        why = f"backend {backend} runs on the CPU here"
+        raise HKDError(f"device={device!r}", why, "leave the device out")
     if folder := _artifact(path):
         model = load_compressed(folder, backend=backend)
         if task is not None and (problem := head_problem(model, task)): raise HKDError(f"{path}", problem)
@@ -161,7 +162,7 @@ def peak_memory(
 )->dict:                # `peak_memory_mb`
     "Peak memory to load a model and answer one example, beyond that of the imports"
     if not _artifact(path): find_model(path)           # refuses what is missing
-    if backend=='onnx': load(path, backend, None, device)   # makes and caches its session
+    if backend in FILE_BACKENDS: load(path, backend, None, device)   # makes and caches its file
     code = "import sys; from hkd.measure import _memory; print(_memory(*sys.argv[1:]))"
     return dict(peak_memory_mb=in_new_process(code, path, backend or 'torch', device, length))
 
@@ -169,6 +170,7 @@ def _memory(path, backend, device, length):
     "What `peak_memory` runs in a new process"
     if backend=='bnb': import hkd.qlora
     if backend=='onnx': import onnxruntime.quantization
+    if backend=='openvino': import openvino
     config = AutoConfig.from_pretrained(_artifact(path) or find_model(path))
     with torch.device('meta'): AutoModel.from_config(config)
     torch.nn.Linear(64, 64)(torch.zeros(1, 64))
@@ -220,7 +222,7 @@ def _model_name(model): return getattr(model.config, '_name_or_path', '') or typ
 
 def _sizes(model, path, backend):
     "Its identity and size"
-    whole = load(path) if backend=='onnx' and path is not None else model
+    whole = load(path) if backend in FILE_BACKENDS and path is not None else model
     counts = [(w.numel(), int(w.count_nonzero())) for w in _weights(whole)]
     return dict(name=portable(Path(_model_name(model) if path is None else Path(path).name)), backend=backend,
                 model=content_hash(whole)[:16] if counts else None,
@@ -244,7 +246,7 @@ def classification_metrics(
 # %% ../nbs/05e_measure.ipynb #f44b53f5
 def _engine(model):
     "What runs a loaded model"
-    if hasattr(model, 'session'): return 'onnx'
+    if hasattr(model, 'session'): return model.backend
     return 'bnb' if {type(m).__name__ for m in model.modules()} & {'NF4Linear', 'Linear4bit'} else 'torch'
 
 def _measure(model, path, backend, times, task=None, split=None, teacher=None, memory=False, power=True,

@@ -194,7 +194,7 @@ _RANGES = {   # words -> test, fields
     'at least 1': (lambda v: v>=1, 'steps batch_size max_length r image_size vocab width'),
     'at least 0 and below 1': (lambda v: 0<=v<1, 'sparsity neurons heads dropout')}
 _CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'),
-                backends=('torch','bnb','onnx'))
+                backends=('torch','bnb','onnx','openvino'))
 _OWN = dict(learning_rate='lr', per_device_train_batch_size='batch_size', num_train_epochs='epochs',
             max_steps='steps', seed='seed', output_dir='name')
 

@@ -112,7 +112,7 @@ def write_graph(
         try: torch.onnx.export(graph, inputs, str(file), **how)
         except Exception as e: raise _no_file(model, 'ONNX', e) from None   # a family fails in its own ways
 
-def _write_8bit(file, small):
+def _write_8bit(file, small, int8_sums):
     "Matrices and embeddings in int8"
     quantization = _onnx().quantization
     with warnings.catch_warnings(), no_log():
@@ -122,13 +122,14 @@ def _write_8bit(file, small):
             reduce_range=True, weight_type=quantization.QuantType.QInt8,
             extra_options=dict(MatMulConstBOnly=True))
 
-def _write_4bit(file, small):
+def _write_4bit(file, small, int8_sums):
     "Matrices and embeddings in 4 bits"
     with no_log():
         try: from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
         except ImportError:
             raise MissingExtra("4 bits", "ONNX Runtime is too old", 'pip install -U "hkd[onnx]"') from None
-        found = MatMulNBitsQuantizer(str(file), block_size=32, op_types_to_quantize=('MatMul', 'Gather'))
+        found = MatMulNBitsQuantizer(str(file), block_size=32, op_types_to_quantize=('MatMul', 'Gather'),
+                                     accuracy_level=4 if int8_sums else None)
         found.process()
         found.model.save_model_to_file(str(small))
 
@@ -164,6 +165,7 @@ def export_onnx(
     folder:str|Path,   # where to write
     bits:int=8,        # of the small file's weights: 8 or 4
     samples:list=None, # texts, pairs of texts or images to compare on; None: some that are made up
+    int8_sums=True,    # with 4 bits: compute in int8, which is faster for short texts; False: in float
 )->dict:               # file name -> path, bytes, and `compare_file`
     "Write model.onnx and model-int8.onnx (or model-int4.onnx), checked against torch"
     _onnx()
@@ -173,7 +175,7 @@ def export_onnx(
     with tempfile.TemporaryDirectory(dir=folder, prefix='.') as tmp:
         files = [Path(tmp)/name for name in ('model.onnx', f'model-int{bits}.onnx')]
         write_graph(model, files[0])
-        _WRITERS[bits](*files)
+        _WRITERS[bits](*files, int8_sums)
         far = {f.name: compare_file(model, f, samples) for f in files}
         found = {f.name: dict(path=folder/f.name, bytes=f.stat().st_size, **far[f.name]) for f in files}
         for f in files: os.replace(f, folder/f.name)

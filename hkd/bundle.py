@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['device_name', 'memory_mb', 'energy_counters', 'joules_of', 'input_makers', 'time_device', 'bench_device', 'script',
-           'task_inputs', 'make_bundle']
+           'make_bundle', 'bundle_rows']
 
 # %% ../nbs/05ea_bundle.ipynb #5ea00004
 import argparse, inspect, io, json, os, platform, re, sys, tempfile, time, zipfile
@@ -16,10 +16,12 @@ from .files import HKDError, atomic_write, check_folder_name
 from .checks import find_record
 from .images import open_image, pixels
 from .demo import demo_leaves, demo_sentences
+from .data import load_task
 from .light import LightModel, light_settings
 from .architecture import modality_of
 from .models import content_hash, input_length
 from .export import export_onnx, float_model
+from .openvino import task_inputs
 from .records import load_results, portable, row
 
 # %% ../nbs/05ea_bundle.ipynb #5ea00007
@@ -181,24 +183,17 @@ def _method(folder):
 
 def _inputs(modality, task, n=10):
     "(task's name, split, inputs)"
-    if task is not None: return task.name, task.eval_split, task_inputs(task, n)
+    if task is not None:
+        task = load_task(task)
+        return task.name, task.eval_split, task_inputs(task, n)
     found = [x for x, _ in (demo_sentences(n) if modality == 'text' else demo_leaves(n))]
     return 'demo inputs', 'bundle', found
-
-def task_inputs(
-    task,       # a loaded task
-    n:int=None, # at most so many; None: all
-)->list:        # texts, pairs of texts or images of the split that is reported
-    "Inputs of a task"
-    data = task.split(task.eval_split)
-    columns = [data[c][:n] for c in task.columns]
-    return list(columns[0]) if len(columns) == 1 else list(zip(*columns))
 
 # %% ../nbs/05ea_bundle.ipynb #5ea00019
 def make_bundle(
     model,        # the folder of a checkpoint or an artifact
     file:Path,    # the .zip file to write
-    task=None,    # a loaded task: ten inputs of it; None: of the demo
+    task=None,    # a task, or what `load_task` takes: ten inputs of it; None: of the demo
 )->dict:          # path and bytes of the file, bytes of the model, and how far it is from torch
     "Write a zip file that measures a model on another device"
     file = Path(file)
@@ -225,6 +220,17 @@ def make_bundle(
         atomic_write(file, lambda part: _zip(part, Path(made['path']), about, images, f'bench-{name}'))
     keep = ('largest', 'mean', 'size', 'agree')
     return dict(path=file, bytes=file.stat().st_size, model_bytes=made['bytes'], **{k: made[k] for k in keep})
+
+def bundle_rows(
+    model,      # the folder of a checkpoint or an artifact
+    file:Path,  # the .zip file to write
+    task=None,  # see `make_bundle`
+)->list:        # one dict
+    "What `hkd bench --bundle` writes, as the row of its table"
+    made = make_bundle(model, file, task)
+    there = 'unzip it, python bench.py; then here: hkd report results.json'
+    return [{'file': str(file), 'size, MB': made['bytes']/1e6, 'model, MB': made['model_bytes']/1e6,
+             'same predictions, %': 100*made['agree'], 'on the device': there}]
 
 def _zip(file, model, about, images, name):
     "All files, in one folder"

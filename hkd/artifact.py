@@ -330,11 +330,12 @@ def _read_weights(file, tensors):
 # %% ../nbs/05a_artifact.ipynb #6d96bf09
 def load_compressed(
     dir:str|Path,        # an artifact's folder, or OWNER/NAME on the hub
-    backend:str='torch',  # 'torch'; 'bnb': its encoder in 4 bits; 'onnx': ONNX Runtime, int8
+    backend:str='torch',  # 'torch'; 'bnb': its encoder in 4 bits; 'onnx' or 'openvino': in int8
 ):                       # a classifier in eval mode, with `model.processor`
     "Load an artifact, or raise an error of one line"
     check_choice('backend', backend, BACKENDS)
-    if backend not in LOADERS: import_module('hkd.export')   # a later page; it adds its loader
+    if backend not in LOADERS:   # a later page adds its loader
+        import_module('hkd.openvino' if backend == 'openvino' else 'hkd.export')
     folder = find_artifact(dir) or Path(dir).expanduser()
     return LOADERS[backend](folder, check_files(folder))
 

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'ALL_SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'METRIC_NAMES', 'BACKENDS',
-           'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in', 'tables_of', 'path_exists',
-           'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice', 'check_backend',
-           'is_between', 'check_temperature', 'full_names', 'check_numbers', 'training_fields', 'tracker_names',
-           'check_fields', 'check_tracker', 'fits', 'type_in_words', 'check_repo', 'check_online', 'find_record']
+           'FILE_BACKENDS', 'SHORT_NAMES', 'split_name', 'brief', 'listed', 'subfolders', 'images_in', 'tables_of',
+           'path_exists', 'find_task', 'check_task', 'find_transfer', 'check_transfer', 'check_model', 'check_choice',
+           'check_backend', 'is_between', 'check_temperature', 'full_names', 'check_numbers', 'training_fields',
+           'tracker_names', 'check_fields', 'check_tracker', 'fits', 'type_in_words', 'check_repo', 'check_online',
+           'find_record']
 
 # %% ../nbs/00j_checks.ipynb #00cj0004
 import difflib, math, os, re, types, typing
@@ -153,7 +154,8 @@ def check_model(name:str|Path, train:bool=False)->str: # the same, or its local 
 
 # %% ../nbs/00j_checks.ipynb #164fe755
 METRIC_NAMES = ('accuracy','f1','matthews','pearson','spearman')
-BACKENDS = ('torch','bnb','onnx')   # what can run an artifact; a checkpoint runs on the first
+BACKENDS = ('torch','bnb','onnx','openvino')   # what can run an artifact; a checkpoint runs on the first
+FILE_BACKENDS = ('onnx','openvino')   # these run a file that is made of the artifact, on the CPU
 
 def check_choice(what:str, value, known): # the option's name, its value and the possible ones
     "Refuse a value that is not one of several"

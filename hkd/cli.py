@@ -26,7 +26,7 @@ from .shell import (Columns, DataOptions, Backend, Json, KDOptions, Model, Outpu
                        command_words, layer_list, log, option, print_json, print_table, read_inputs,
                        show_rows, split_rows, with_options)
 
-# %% ../nbs/08_cli.ipynb #093ee6c5
+# %% ../nbs/08_cli.ipynb #c9abb06d
 class _Stopped(Exception): pass
 
 class _Commands(TyperGroup):
@@ -34,7 +34,6 @@ class _Commands(TyperGroup):
         try: return super().invoke(ctx)
         except KeyboardInterrupt as e: raise _Stopped(str(e) or 'stopped', getattr(e, 'code', 130)) from None
 
-# %% ../nbs/08_cli.ipynb #c9abb06d
 app = typer.Typer(name='hkd', cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False,
                   rich_markup_mode='rich', context_settings=dict(help_option_names=['-h','--help']),
                   epilog="Start with [bold]hkd demo[/bold]. Each command has its own help: "
@@ -294,41 +293,43 @@ _COLUMNS = ['backend', 'accuracy', 'parameters', 'size', 'latency', 'throughput'
 def bench_command(
     model:Model,
     task:option(str, "Also measure accuracy, on this task.")=None,
-    backend:option(list[str], "torch, bnb or onnx; may be repeated. Left out: all that can run here (a "
-                  "checkpoint: torch).")=None,
+    backend:option(list[str], "torch, bnb, onnx, openvino; repeat it. Left out: all; checkpoint torch.")=None,
     batch_size:option(int, "Examples per batch.", min=1)=1,
     length:option(int, "Tokens of a text.", min=4)=32,
+    bundle:option(Path, "Write a .zip that measures on a device without hkd; measure nothing here.")=None,
     as_json:Json=False,
 ):
-    "Measure a model's or artifact's size, memory and speed on this machine."
+    "Measure a model's or artifact's size, memory and speed on this machine, or on another device."
     check_backends(model, backend or [None])
     if task: checks.check_task(task)
+    from hkd.bundle import bundle_rows
+    if bundle: return show_rows(bundle_rows(model, bundle, task), as_json)
     from hkd.measure import bench
     from hkd.report import table
-    artifact = files.artifact_folder(model)
-    backends = backend or (checks.BACKENDS if artifact else ['torch'])
-    log(f"measuring {artifact or model} in {', '.join(backends)}: some seconds per backend", as_json)
+    backends = backend or (checks.BACKENDS if files.artifact_folder(model) else ['torch'])
+    log(f"measuring {model} in {', '.join(backends)}: some seconds per backend", as_json)
     rows = bench(model, backends, task and DataOptions().load(task), batch_size=batch_size, length=length)
     notes = [f"{r['backend']}: {r['note']}" for r in rows if 'note' in r]
-    ran = [r for r in rows if 'note' not in r]
     if as_json: return show_rows(rows, as_json, notes=notes)
-    print_table(table(ran, _COLUMNS), model, notes)
+    print_table(table([r for r in rows if 'note' not in r], _COLUMNS), model, notes)
 
 @_command('export', "hkd export runs/bert/artifact", "hkd export runs/bert/artifact --to web -o page")
 def export_command(
     model:Model,
-    to:option(str, "onnx: model.onnx (float) and model-int8.onnx. web: a page for the browser.")='onnx',
+    to:option(str, "onnx: a file in float and a small one; openvino: .xml and .bin; web: a page.")='onnx',
     onnx:option(bool, "The same as --to onnx.", '--onnx', hidden=True)=True,
-    bits:option(int, "Of the weights of --to web: 8 or 4.")=8,
+    bits:option(int, "Of the weights: 8 or 4.")=8,
+    task:option(str, "Compare with PyTorch on inputs of this task; left out: on random ones.")=None,
     runtime:option(Path, "Folder with the npm packages of --to web; left out: downloaded once.")=None,
-    output:option(Path, "Folder for the files; left out: MODEL-onnx or MODEL-web.", '-o', '--output')=None,
+    output:option(Path, "Folder for the files; left out: MODEL-onnx, MODEL-web, ...", '-o', '--output')=None,
     as_json:Json=False,
 ):
     "Write a model or artifact in another format, compared with PyTorch."
     checks.check_model(model)
     output = files.check_folder_name(output or f'{model.rstrip("/")}-{to}', 'write to')
-    from hkd.web import export_rows
-    show_rows(export_rows(model, to, output, bits=bits, runtime=runtime), as_json)
+    if task: checks.check_task(task)
+    from hkd.openvino import export_rows
+    show_rows(export_rows(model, to, output, bits, task, runtime), as_json)
 
 # %% ../nbs/08_cli.ipynb #5bbcli01
 @_command('serve', "hkd serve runs/demo-text/artifact --backend onnx --port 8000")
@@ -364,7 +365,7 @@ def push_command(
     done = write_card(folder, repo, **about) if card_only else push_to_hub(folder, repo, private, **about)
     show_rows([{'model':str(folder), 'card' if card_only else 'on the hub':str(done)}], as_json)
 
-# %% ../nbs/08_cli.ipynb #8b263c84
+# %% ../nbs/08_cli.ipynb #3e7924f1
 def _fail(code, text):
     print(f"hkd: {' '.join(str(text).split())}", file=sys.stderr)
     return code

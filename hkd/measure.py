@@ -19,7 +19,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoModel
 from .manifest import find_artifact
 from .artifact import artifact_bytes, load_compressed
-from .checks import BACKENDS, check_backend
+from .checks import BACKENDS, FILE_BACKENDS, check_backend
 from .data import load_task, score
 from .files import HKDError, find_model
 from .models import content_hash, load_model, processor_of
@@ -39,8 +39,9 @@ def load(
 ):                    # a model with its `processor`
     "Load an artifact or a checkpoint"
     backend, task = check_backend(backend), None if task is None else load_task(task)
-    if backend=='onnx' and device not in (None, 'cpu'):
-        raise HKDError(f"device={device!r}", "backend onnx runs on the CPU here", "leave the device out")
+    if backend in FILE_BACKENDS and device not in (None, 'cpu'):
+        why = f"backend {backend} runs on the CPU here"
+        raise HKDError(f"device={device!r}", why, "leave the device out")
     if folder := find_artifact(path):
         model = load_compressed(folder, backend=backend)
         if task is not None and (problem := head_problem(model, task)): raise HKDError(f"{path}", problem)
@@ -145,7 +146,7 @@ def peak_memory(
 )->dict:                # `peak_memory_mb`
     "Peak memory to load a model and answer one example, beyond that of the imports"
     if not find_artifact(path): find_model(path)       # refuses what is missing
-    if backend=='onnx': load(path, backend, None, device)   # makes and caches its session
+    if backend in FILE_BACKENDS: load(path, backend, None, device)   # makes and caches its file
     code = "import sys; from hkd.measure import _memory; print(_memory(*sys.argv[1:]))"
     return dict(peak_memory_mb=in_new_process(code, path, backend or 'torch', device, length))
 
@@ -153,6 +154,7 @@ def _memory(path, backend, device, length):
     "What `peak_memory` runs in a new process"
     if backend=='bnb': import hkd.qlora
     if backend=='onnx': import onnxruntime.quantization
+    if backend=='openvino': import openvino
     config = AutoConfig.from_pretrained(find_artifact(path) or find_model(path))
     with torch.device('meta'): AutoModel.from_config(config)
     torch.nn.Linear(64, 64)(torch.zeros(1, 64))
@@ -193,7 +195,7 @@ def _weights(model):
 
 def _sizes(model, path, backend):
     "Its identity and size"
-    whole = load(path) if backend=='onnx' and path is not None else model
+    whole = load(path) if backend in FILE_BACKENDS and path is not None else model
     folder = path and (find_artifact(path) or find_model(path))
     size = artifact_bytes(folder) if folder and Path(folder).is_dir() else None
     counts = [(w.numel(), int(w.count_nonzero())) for w in _weights(whole)]
@@ -205,7 +207,7 @@ def _sizes(model, path, backend):
 
 def _engine(model):
     "What runs a loaded model"
-    if hasattr(model, 'session'): return 'onnx'
+    if hasattr(model, 'session'): return model.backend
     return 'bnb' if {type(m).__name__ for m in model.modules()} & {'NF4Linear', 'Linear4bit'} else 'torch'
 
 # %% ../nbs/05e_measure.ipynb #cb9a5215

@@ -188,7 +188,7 @@ _RANGES = {   # words -> test, fields
     'at least 1': (lambda v: v>=1, 'steps batch_size max_length r image_size vocab width'),
     'at least 0 and below 1': (lambda v: 0<=v<1, 'sparsity neurons heads dropout')}
 _CHOICES = dict(scope=('layer','global'), pattern=('2:4',), schedule=('cubic',), embeddings=('nf4','int8'),
-                backends=('torch','bnb','onnx'))
+                backends=('torch','bnb','onnx','openvino'))
 _OWN = dict(seed='seed', output_dir='name') | {full:short for short,full in SHORT_NAMES.items()}
 
 def _check_stage(stage, where, recipe):

@@ -27,7 +27,7 @@ from .stats import wilson
 
 # %% ../nbs/05d_records.ipynb #66462455
 METHODS = ('teacher', 'untrained', 'baseline', 'kd', 'successive', 'multi-agent', 'lora', 'qlora', 'prune',
-           'qlora+prune', 'prune+qlora', 'dense-control')
+           'qlora+prune', 'prune+qlora', 'dense-control', 'unknown')
 _Percent = Annotated[float, Field(ge=0, le=100)]
 _Text = Annotated[str, Field(min_length=1)]
 

@@ -362,8 +362,8 @@ def _remarks(rows):
     for r in rows:
         if r['latency_ms_p50'] is not None: timed.setdefault(_conditions(r), []).append(r['name'])
     out += [f"Latency of {_listed(names)}: {how or 'conditions unknown'}." for how,names in timed.items()]
-    if any(r['backend']=='onnx' for r in rows):
-        out.append("Bytes of a row run by onnx are those of its artifact, not of ONNX Runtime's graph.")
+    if made := sorted({r['backend'] for r in rows} & {'onnx', 'openvino'}):
+        out.append(f"Bytes of a row run by {_listed(made)} are those of its artifact, not of the graph.")
     if sources := sorted({r['energy_source'] for r in rows if r.get('energy_source')}):
         out.append(f"Energy is an estimate by {_listed(sources)} for all that ran on the machine.")
     for x in ('bytes_on_disk', 'parameters'):

@@ -188,6 +188,7 @@ def show_records(
         rows = [r for r in record if r.split==first.split]
         metrics = [m for m in _METRICS if any(r.get(m) is not None for r in rows)]
         columns = ['name', 'method', *metrics, 'seeds', 'parameters', 'size', 'ratio', 'retention', 'latency']
+        if 'bundle' in record.config: columns += ['memory', 'energy', 'note']   # from another device
         compared = [comparison(c) for c in record.data.get('comparisons', []) if c['split']==first.split]
         files = dict(report='report.md', picture='tradeoff.png', record='results.json')
         written = [f'{what} {folder/name}' for what, name in files.items() if (folder/name).is_file()]

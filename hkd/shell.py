@@ -48,7 +48,7 @@ Layers = option(str, "The student's layers: how many, or which (0,2,5).")
 Tracker = option(str, "Where losses are logged: tensorboard (into OUTPUT/runs), wandb, trackio or another of "
                  "transformers'.", '--report-to', metavar='TRACKER')
 Columns = option(str, "A table's input columns, comma between two.")
-Backend = option(str, "For an artifact: torch, bnb or onnx.", show_default='torch')
+Backend = option(str, "For an artifact: torch, bnb, onnx or openvino.", show_default='torch')
 Json = option(bool, "One JSON object instead of a table.", '--json')
 
 # %% ../nbs/00n_shell.ipynb #00cl0012

@@ -53,13 +53,15 @@ MAY_IMPORT = {
     'prune':        'files kd data architecture heads models kd_losses masks teachers training',
     'artifact':     'files checks manifest architecture heads models masks qlora',
     'predictor':    'files images manifest light shell architecture models training artifact',
-    'export':       'files light manifest architecture models artifact',
-    'web':          'files light manifest architecture models artifact export',
     'serve':        'files shell predictor',
+    'export':       'files images light manifest architecture models artifact',
+    'web':          'files light manifest architecture models artifact export',
+    'openvino':     'files data models artifact export web',
     'stats':        'files',
     'records':      'files former stats',
     'measure':      'files checks progress manifest data architecture heads models teachers training qlora artifact '
                     'stats records',
+    'bundle':       'files checks images demo data light architecture models export openvino records',
     'report':       'files stats records',
     'recipe':       'files checks former kd',
     'jobs':         'files former recipe',
@@ -81,7 +83,7 @@ MAY_IMPORT = {
     'cli':          'files checks kd shell runs progress',  # at the top of the module; inside functions it may import any
 }
 STDLIB_ONLY = {'former', 'kd', 'recipe', 'jobs', 'space'}
-REGISTERED = {('artifact', 'export')}  # a later module that adds its loader, imported when it is first used
+REGISTERED = {('artifact', 'export'), ('artifact', 'openvino')}  # a later module that adds its loader, imported when it is first used
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
 LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'tables', 'architecture', 'heads'}  # they
 # import leaves only, so earlier notebooks may import them

@@ -32,7 +32,7 @@ def _build_onnx(model):
 
 def load_predictor(
     model:str,        # an artifact, a checkpoint's folder, or a hub name
-    backend:str=None, # 'torch', 'bnb' or 'onnx'; None: torch
+    backend:str=None, # one of BACKENDS, such as 'onnx'; None: torch
     apart=False,      # build a missing ONNX file in another process, so that PyTorch stays out of this one
 )->tuple:             # (a function of a list of inputs, as `predict`; 'text' or 'image')
     "A model that is ready to predict, without PyTorch where that is possible"

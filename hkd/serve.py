@@ -236,7 +236,7 @@ def serve(
     model:str,               # an artifact, a checkpoint's folder, or a hub name
     host:str='127.0.0.1',    # the address to answer at; 0.0.0.0: all of this machine
     port:int=8000,           # 0: a free one
-    backend:str=None,        # 'torch', 'bnb' or 'onnx'; None: torch
+    backend:str=None,        # one of BACKENDS, such as 'onnx'; None: torch
     batch_size:int=None,     # texts or images that are taken together; None: 32 texts, 8 images
     limits:Limits=Limits(),  # of requests
 ):

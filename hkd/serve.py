@@ -218,7 +218,9 @@ def _listen(host, port):
     try:
         if not 0 <= port < 2**16: raise OSError(None, 'no port has this number')
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address, family=kind, backlog=2048)
+        door = socket.create_server(address, family=kind, backlog=2048)
+        door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)   # or an answer in two parts waits 40 ms
+        return door
     except OSError as e:
         why = os.strerror(e.errno) if (e.errno or 0) > 0 else e.strerror   # its own is longer
         fix = "choose another --port, 0 for a free one, or --host"

@@ -95,8 +95,8 @@ def _training(stage, seed, n):
     args |= stage.more
     if stage.steps is None: return dict(num_train_epochs=stage.epochs, **args)
     every = stage.steps//next(k for k in (3,2,1) if stage.steps%k==0)
-    return dict(max_steps=stage.steps, eval_strategy='steps', eval_steps=every, save_strategy='steps',
-                save_steps=every, **args)
+    own = dict(eval_strategy='steps', eval_steps=every, save_strategy='steps', save_steps=every)
+    return dict(max_steps=stage.steps) | own | args
 
 def _common(job, task, report_to='none'):
     "The arguments that all stages that train have"

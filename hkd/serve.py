@@ -28,7 +28,7 @@ class Batcher:
         predict,             # from `load_predictor`
         batch_size:int=32,   # items that are taken together
         max_waiting:int=256, # items that wait
-        max_wait:float=.004, # seconds to wait for as many requests as were open before
+        max_wait:float=.01, # seconds to wait for as many requests as were open before
     ):
         self.predict, self.batch_size = predict, batch_size
         self.max_waiting, self.max_wait = max_waiting, max_wait

@@ -8,11 +8,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 ENV = {**os.environ, 'HF_HUB_OFFLINE': '1', 'OMP_NUM_THREADS': '1', 'TOKENIZERS_PARALLELISM': 'false', 'PYTHONPATH': str(HERE)}
 
-SHORT = dict(teacher=3, baseline=1, student=2)   # epochs: longer training only makes rounds longer
+SHORT = {'demo-text': dict(teacher=3, baseline=1, student=2), 'demo-image': dict(teacher=12, baseline=1, student=2)}   # epochs: longer training only makes rounds longer
 
 def start(recipe, runs):
     "The command, in a process group of its own"
-    short = [x for stage, epochs in SHORT.items() for x in ('--set', f'{stage}.epochs={epochs}')]
+    short = [x for stage, epochs in SHORT.get(recipe, {}).items() for x in ('--set', f'{stage}.epochs={epochs}')]
     words = [sys.executable, '-m', 'hkd.cli', 'run', recipe, '--runs', str(runs), '--json', *short]
     return subprocess.Popen(words, cwd=runs.parent, env=ENV | {'HKD_CACHE': str(runs.parent/'cache')}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
 

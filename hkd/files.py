@@ -6,7 +6,7 @@
 __all__ = ['HKDError', 'MissingError', 'MissingExtra', 'RunConflict', 'DiskError', 'located', 'writing', 'reading',
            'atomic_write', 'atomic_dir', 'file_sha256', 'text_sha256', 'read_json', 'run_lock', 'models_dir',
            'models_hint', 'local_folder', 'is_hub_name', 'find_model', 'offline', 'only_local', 'artifact_folder',
-           'modality_here', 'data_dir', 'check_folder_name', 'check_output', 'OutputDir']
+           'modality_here', 'cache_folder', 'data_dir', 'check_folder_name', 'check_output', 'OutputDir']
 
 # %% ../nbs/00c_files.ipynb #00cf0004
 import errno, hashlib, json, os, re, shutil, socket, threading, time
@@ -241,6 +241,12 @@ def modality_here(name)->str|None: # 'text' or 'image'; None: its files do not s
     image = bool(files & {'preprocessor_config.json', 'processor_config.json'})
     text = bool(files & {'tokenizer.json', 'tokenizer_config.json'})
     if image!=text: return 'image' if image else 'text'
+
+def cache_folder(
+    kind:str, # what is kept there, such as 'onnx'
+)->Path:
+    "A folder of hkd's cache: in `$HKD_CACHE`, or in `~/.cache/hkd`"
+    return Path(os.environ.get('HKD_CACHE') or Path.home()/'.cache'/'hkd').expanduser()/kind
 
 def data_dir()->Path|None:
     "The folder of known data sets: `$HKD_DATA`, or `../shared/data` beside the repository"

@@ -10,7 +10,7 @@ import os, re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import numpy as np
-from .files import HKDError, read_json, text_sha256
+from .files import HKDError, cache_folder, read_json, text_sha256
 from . import __version__
 from .images import open_image, pixel_settings, pixels
 from .manifest import check_files, find_artifact
@@ -108,7 +108,7 @@ def onnx_folder(
     "The cache folder of an artifact's ONNX file"
     made_by = [_version(p) for p in ('torch', 'transformers', 'onnxruntime')]
     key = text_sha256(manifest['sha256'], __version__, *made_by)[:24]
-    return Path(os.environ.get('HKD_CACHE') or Path.home()/'.cache'/'hkd').expanduser()/'onnx'/key
+    return cache_folder('onnx')/key
 
 # %% ../nbs/00i_light.ipynb #0222c6a3
 def _session(file):

@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 import torch
-from .files import HKDError, MissingExtra, check_folder_name, text_sha256
+from .files import HKDError, MissingExtra, cache_folder, check_folder_name, text_sha256
 from . import __version__
 from .data import load_task
 from .models import read_processor
@@ -81,8 +81,8 @@ def export_openvino(
 def _cached_file(folder, manifest):
     "The file of an artifact in 8 bits, made at its first use"
     made_by = [version(p) for p in ('torch', 'transformers', 'openvino')]
-    cache = Path(os.environ.get('HKD_CACHE') or Path.home()/'.cache'/'hkd').expanduser()/'openvino'
-    file = cache/text_sha256(manifest['sha256'], __version__, *made_by)[:24]/'model-int8.xml'
+    key = text_sha256(manifest['sha256'], __version__, *made_by)[:24]
+    file = cache_folder('openvino')/key/'model-int8.xml'
     if not file.is_file(): export_openvino(load_torch(folder, manifest), file.parent)
     return file
 

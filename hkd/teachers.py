@@ -22,7 +22,7 @@ from fastcore.basics import listify
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 from .data import Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key, score
-from .files import HKDError, atomic_write, text_sha256, writing
+from .files import HKDError, atomic_write, cache_folder, text_sha256, writing
 from .kd import KD
 from .kd_losses import NEEDS_LABELS
 from .architecture import model_name
@@ -88,7 +88,7 @@ def predict_logits(
 # %% ../nbs/01b_teachers.ipynb #7be342e0
 def cache_dir()->Path:
     "The folder of cached teacher logits: in `$HKD_CACHE`, or in `~/.cache/hkd`"
-    return Path(os.environ.get('HKD_CACHE') or Path.home()/'.cache'/'hkd').expanduser()/'teachers'
+    return cache_folder('teachers')
 
 def _cache_file(teacher, task, ds, view, max_length, bf16):
     seen = (task.seed, sorted(task.augment.items()), view) if view is not None else None

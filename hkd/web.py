@@ -14,7 +14,8 @@ from urllib.request import urlopen
 import numpy as np, PIL
 from huggingface_hub import constants
 from PIL import Image
-from .files import HKDError, MissingError, atomic_dir, check_folder_name, file_sha256, read_json
+from .files import (HKDError, MissingError, atomic_dir, cache_folder, check_folder_name, file_sha256,
+                       read_json)
 from . import __version__
 from .light import LightModel, light_settings
 from .manifest import is_artifact
@@ -40,7 +41,7 @@ RUNTIME = {   # package -> SHA-256 of each file that the page needs
 def _stem(package): # as `npm pack` names its file
     return package.removeprefix('@').replace('/', '-').replace('@', '-')
 
-def _cache(): return Path(os.environ.get('HKD_CACHE') or Path.home()/'.cache'/'hkd').expanduser()/'web'
+def _cache(): return cache_folder('web')
 
 def _in_folder(package, folder):
     "The package's files in a folder, checked; None where one is missing"

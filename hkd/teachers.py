@@ -9,7 +9,7 @@ __all__ = ['device_of', 'to_device', 'evaluation_mode', 'as_model', 'token_limit
            'TeacherPixels', 'image_size', 'transfer_set', 'collect_teacher_logits']
 
 # %% ../nbs/01b_teachers.ipynb #tea00001
-import hashlib, io, os
+import hashlib, io
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path

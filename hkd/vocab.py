@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 from .files import HKDError
 from .architecture import copy_model

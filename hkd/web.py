@@ -6,7 +6,7 @@
 __all__ = ['RUNTIME', 'web_runtime', 'export_web', 'gzip_bytes']
 
 # %% ../nbs/05ba_web.ipynb #5ba00004
-import base64, gzip, hashlib, io, json, os, shutil, tarfile, tempfile
+import base64, gzip, hashlib, io, json, shutil, tarfile, tempfile
 from importlib.resources import files as package_files
 from importlib.util import find_spec
 from pathlib import Path

@@ -27,7 +27,7 @@ from .multiagent import TeacherEnsemble
 from .prune import importance, prune, prune_and_finetune, remove_heads, remove_neurons
 from .qlora import qlora
 from .recipe import Prune, Qlora, Recipe, WithTeacher, Training, Shrink, trains
-from .teachers import as_model, with_labels
+from .teachers import as_model, check_teaching, with_labels
 from .training import (check_image_size, default_epochs, default_schedule, distill, finetune,
                           training_arguments)
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -227,8 +227,9 @@ def _check_job(job, task):
         n = len(task.splits['train'])
         training_arguments(task, n, **_training(stage, stage.seed or 0, n))
     if isinstance(stage, WithTeacher):
-        stage.check(task.is_regression)
-        if len(job.teachers)>1: TeacherEnsemble([t.name for t in job.teachers], stage.weights)
+        names = [t.name for t in job.teachers]
+        several = TeacherEnsemble(names, stage.weights) if len(names)>1 else None
+        check_teaching(several or next(iter(names), None), task, stage)
 
 def _check_trim(job, task):
     if job.stage.vocab and task.modality!='text':

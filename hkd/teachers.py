@@ -6,7 +6,7 @@
 __all__ = ['device_of', 'to_device', 'evaluation_mode', 'as_model', 'token_limit', 'predict_logits', 'cache_dir',
            'teacher_logits', 'label_order', 'check_teacher', 'mean_weights', 'MeanEnsemble', 'load_members',
            'code_hash', 'teacher_key', 'with_labels', 'TrainSet', 'TeacherLogits', 'EnsembleLogits', 'KDCollator',
-           'TeacherPixels', 'image_size', 'transfer_set', 'collect_teacher_logits']
+           'TeacherPixels', 'image_size', 'check_teaching', 'transfer_set', 'collect_teacher_logits']
 
 # %% ../nbs/01b_teachers.ipynb #tea00001
 import hashlib, io
@@ -330,12 +330,12 @@ def image_size(processor): # (height, width)
     return size['height'], size['width']
 
 # %% ../nbs/01b_teachers.ipynb #f800e624
-def transfer_set(
+def check_teaching(
     teacher,   # a model, a name, several as a `MeanEnsemble`, or None
     task:Task, # what is learned
     kd:KD,     # how the teacher teaches
-):             # the transfer set, or None
-    "Check a teacher's settings before any model runs, and load the transfer set"
+):
+    "Refuse a teacher's settings that make no sense for a task, before any model runs"
     kd.check(task.is_regression)
     if isinstance(teacher, (list,tuple)):
         raise HKDError("teacher=[...]", "several teachers are given as a list",
@@ -351,6 +351,14 @@ def transfer_set(
     if kd.intermediate=='grid' and task.modality=='text':
         raise HKDError("intermediate='grid'", "it compares feature maps of images", "use 'hint'")
     if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd, unlabeled)
+
+def transfer_set(
+    teacher,   # see `check_teaching`
+    task:Task, # what is learned
+    kd:KD,     # how the teacher teaches
+):             # the transfer set, or None
+    "The transfer set, once the teacher's settings are checked"
+    check_teaching(teacher, task, kd)
     return None if kd.transfer is None else load_transfer(kd.transfer, task, kd.max_transfer)
 
 def _check_ensemble(teacher, task, kd, unlabeled):

@@ -8,12 +8,14 @@ __all__ = ['WEIGHTINGS', 'confidence_weights', 'entropy_weights', 'ca_mkd_weight
 # %% ../nbs/03_multiagent.ipynb #ebab13a1
 import numpy as np, torch
 from torch.nn import functional as F
-from transformers import TrainerCallback
-from transformers.trainer_callback import ExportableState
 from .files import HKDError
 from .data import load_task, score
+from .models import quiet
 from .teachers import (MeanEnsemble, check_teacher, code_hash, device_of, evaluation_mode, load_members,
                           mean_weights, teacher_logits, to_device)
+with quiet():   # it imports bitsandbytes, which may print a hint about its kernels
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import ExportableState
 
 # %% ../nbs/03_multiagent.ipynb #d782891d
 def confidence_weights(z, y=None): # (batch, teachers, classes) -> (batch, teachers)

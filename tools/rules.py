@@ -20,6 +20,13 @@ def private_imports(name, text):
     return [f'{name}:{n.lineno}: {a.name} of {n.module}' for n in ours for a in n.names
             if a.name.startswith('_') and not a.name.startswith('__')]
 
+def loud_imports(name, text):
+    "The Trainer's parts imported before `hkd.resume`, which keeps a hint of bitsandbytes off the screen"
+    nodes = [n for n in ast.parse(text).body if isinstance(n, ast.ImportFrom)]
+    calm = [n.lineno for n in nodes if n.level and n.module in ('resume', 'trainer', 'training')]
+    return [f'{name}:{n.lineno}: import it within quiet()' for n in nodes if (n.module or '').startswith('transformers')
+            and any('Trainer' in a.name for a in n.names) and not (calm and calm[0]<n.lineno)]
+
 def public_names(text):
     "`__all__` of a module"
     for n in ast.parse(text).body:
@@ -64,6 +71,9 @@ def shown(cells):
 if __name__ == '__main__':   # the rules themselves
     assert long_lines('m', 'x'*111+'\n'+'y'*110) == ['m:1: 111 characters']
     assert private_imports('m', 'from .data import _x, y\nfrom os import _exit') == ['m:1: _x of data']
+    trainer = 'from transformers import TrainerCallback'
+    assert loud_imports('m', trainer) and not loud_imports('m', f'from .resume import is_main\n{trainer}')
+    assert not loud_imports('m', f'with quiet(): {trainer}')
     assert defined_twice(dict(a="__all__=['f','g']", b="__all__=['f']")) == ['f: in a, b']
     assert [w for w,_ in old_words('It said: nobody hears it, alone.', [r'nobody'])] == ['hears', 'said', 'alone']
     assert not old_words('essays, retold, stand-alone')

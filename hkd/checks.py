@@ -24,7 +24,7 @@ SPLITS = ('train','tuning','validation','test')
 ALL_SPLITS = (*SPLITS, 'validation_mismatched')   # the last one of MNLI
 TABLES = ('.tsv','.csv','.jsonl','.ndjson','.json','.parquet')
 IMAGES = ('.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff')
-DEMO_TASKS = ('demo-text','demo-image')
+DEMO_TASKS = ('demo-text','demo-image','demo-labels')
 DEMO_MODELS = {'demo-teacher':'teacher', 'demo-student':'student'}   # name -> role
 
 def _glue(columns, labels, metric='accuracy', **kw):
@@ -42,7 +42,12 @@ KNOWN = dict(
     rte =_glue('sentence1 sentence2', 'entailment not_entailment'),
     wnli=_glue('sentence1 sentence2', 'not_entailment entailment'),
     beans=dict(columns=('image',), labels=['angular_leaf_spot','bean_rust','healthy'], metric='accuracy',
-               hub='AI-Lab-Makerere/beans', augment=dict(vflip=True)))
+               hub='AI-Lab-Makerere/beans', augment=dict(vflip=True)),
+    go_emotions=dict(columns=('text',), metric='map', header=('text','labels','id'),
+        hub='google-research-datasets/go_emotions', labels=(
+            'admiration amusement anger annoyance approval caring confusion curiosity desire disappointment '
+            'disapproval disgust embarrassment excitement fear gratitude grief joy love nervousness optimism '
+            'pride realization relief remorse sadness surprise neutral').split()))
 
 _ALIASES = dict(training='train', valid='validation', val='validation', dev='validation',
                 validation_matched='validation', testing='test')
@@ -153,7 +158,7 @@ def check_model(name:str|Path, train:bool=False)->str: # the same, or its local 
     return found
 
 # %% ../nbs/00j_checks.ipynb #164fe755
-METRIC_NAMES = ('accuracy','f1','matthews','pearson','spearman')
+METRIC_NAMES = ('accuracy','f1','matthews','pearson','spearman','map','micro_f1','macro_f1')
 BACKENDS = ('torch','bnb','onnx','openvino')   # what can run an artifact; a checkpoint runs on the first
 FILE_BACKENDS = ('onnx','openvino')   # these run a file that is made of the artifact, on the CPU
 

@@ -207,7 +207,7 @@ def distill_command(
     if student: check_start(student, task)
     task = data.load(task)
     from hkd import training as library
-    kd.check(task.is_regression)
+    kd.check(task.kind)
     if size: library.check_image_size(size, task)
     teacher = _load_teacher(teacher, task, teacher_labels, None if student else size)   # a cut has its size
     start = lambda: _student(teacher, student, layers, task, training.seed, size)
@@ -223,7 +223,8 @@ def distill_command(
 
 def _verdicts(task, name, above, done, baseline, training):
     "What the student's accuracy shows about its teacher, and about a baseline"
-    import numpy as np
+    from hkd.data import is_right
+    from hkd.heads import decision_threshold
     from hkd.stats import mcnemar, wilson
     from hkd.report import warning
     from hkd.teachers import predict_logits
@@ -234,8 +235,9 @@ def _verdicts(task, name, above, done, baseline, training):
     if wilson(student['accuracy']*n/100, n)[0] > above[split]['accuracy']:
         notes.append(warning('teacher', row('teacher', above), student))
     if not baseline: return notes
-    other, labels = row(f'{name}-baseline', baseline.metrics), np.asarray(task.split(split)['label'])
-    right = lambda m: predict_logits(m, task, split, max_length=training.max_length).argmax(-1)==labels
+    other, labels = row(f'{name}-baseline', baseline.metrics), task.split(split)['label']
+    right = lambda m: is_right(task, predict_logits(m, task, split, max_length=training.max_length), labels,
+                               decision_threshold(m))
     test = mcnemar(right(baseline.model), right(done.model))
     found = dict(seed=training.seed, p=test.p, only_name=test.b01, only_than=test.b10)
     notes.append(comparison(dict(found, name=name, than=other['name'], difference=100*(test.b01-test.b10)/n)))

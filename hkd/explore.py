@@ -63,7 +63,8 @@ def differing(
     most:int=10,  # examples to show
 )->Table:         # an example a line
     "Examples for which two models of a run predict different classes; first those where `a` is right"
-    from hkd.data import load_task
+    from hkd.data import decisions, load_task
+    from hkd.heads import decision_threshold
     from hkd.teachers import teacher_logits
     record = load_results(Path(folder)/'results.json')
     recipe, split = record.config['recipe'], split or record.rows[0].split
@@ -74,11 +75,15 @@ def differing(
             raise HKDError(name, 'no such row', f"there are {_names(record)}")
         stage, _, backend = name.partition(', ')   # of the run's first seed
         model = load(Path(folder)/stage, backend or None, task)
-        return np.asarray(teacher_logits(model, task, split)).argmax(-1)
+        return decisions(task, teacher_logits(model, task, split), decision_threshold(model))
     of_a, of_b, examples = classes(a), classes(b), task.split(split)
     y = np.asarray(examples['label'])
-    rows = sorted(np.flatnonzero(of_a != of_b), key=lambda i: of_a[i] != y[i])[:most]
+    def equal(p, q): return (p == q).all(-1) if task.several else p == q
+    rows = sorted(np.flatnonzero(~equal(of_a, of_b)), key=lambda i: not equal(of_a[i], y[i]))[:most]
+    def named(k):
+        if not task.several: return task.labels[k]
+        return ', '.join(name for name, has in zip(task.labels, k) if has) or '–'
     columns = task.columns if task.modality == 'text' else ['id']
     inputs = [[str(examples[int(i)][column]) for column in columns] for i in rows]
-    cells = [texts + [task.labels[k[i]] for k in (y, of_a, of_b)] for texts, i in zip(inputs, rows)]
+    cells = [texts + [named(k[i]) for k in (y, of_a, of_b)] for texts, i in zip(inputs, rows)]
     return Table(['name', *['source']*(len(columns)+2)], [*columns, 'label', a, b], cells)

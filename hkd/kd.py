@@ -19,6 +19,12 @@ INTERMEDIATE_NAMES = ['hint', 'pkd', 'tinybert', 'minilm', 'cosine', 'rkd', 'gri
 # %% ../nbs/00ja_kd.ipynb #00p00008
 _INPUTS = ('transfer', 'max_transfer', 'mix')   # what the student sees
 
+def _check_kind(loss, kind):
+    if kind=='regression' and loss not in ('soft', 'mse'):
+        raise HKDError(f"loss={loss!r}", "needs classes and this is a regression", "use 'mse'")
+    if kind=='multi-label' and loss in ('dkd', 'dist'):
+        raise HKDError(f"loss={loss!r}", "needs one label a row and these rows have several", "use 'soft'")
+
 @dataclass
 class KD:
     "How a teacher teaches"
@@ -41,7 +47,7 @@ class KD:
         return {k:v for k,v in self.settings().items() if k not in _INPUTS}
 
     def check(self,
-        regression:bool=False, # is the task a regression?
+        kind:str='classification', # of prediction, see `Task`
     ):
         "Refuse settings that make no sense"
         loss,alpha,beta,intermediate = self.loss, self.alpha, self.beta, self.intermediate
@@ -57,8 +63,7 @@ class KD:
         if intermediate is not None and not beta:
             raise HKDError(f"intermediate={intermediate!r} with beta=0 teaches nothing",
                            fix="use beta=1 or so")
-        if regression and not callable(loss) and loss not in ('soft', 'mse'):
-            raise HKDError(f"loss={loss!r}", "needs classes and this is a regression", "use 'mse'")
+        if not callable(loss): _check_kind(loss, kind)
         if self.max_transfer is not None and not is_between(self.max_transfer, 1):
             raise HKDError(f"max_transfer={self.max_transfer!r}", "it must be at least 1")
         if not is_between(self.mix, 0, 1): raise HKDError(f"mix={self.mix!r}", "a share is from 0 to 1")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOGIT_LOSSES', 'NEEDS_LABELS', 'FEATURE_LOSSES', 'soft_target_loss', 'logit_mse', 'hard_distillation', 'dkd_loss',
-           'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'Features', 'FeatureLoss', 'make_projectors',
-           'feature_loss', 'Losses', 'distillation_loss']
+           'dist_loss', 'rkd_distance', 'rkd_angle', 'rkd_loss', 'binary_target_loss', 'Features', 'FeatureLoss',
+           'make_projectors', 'feature_loss', 'Losses', 'label_loss', 'distillation_loss']
 
 # %% ../nbs/01_kd_losses.ipynb #7c3d0149
 import math, torch, warnings
@@ -143,6 +143,21 @@ def rkd_loss(
     "Distances and angles: RKD-D + angle·RKD-A. Reference: Park et al. 2019, arXiv:1904.05068"
     return rkd_distance(x_s, x_t) + angle*rkd_angle(x_s, x_t)
 
+# %% ../nbs/01_kd_losses.ipynb #fdf2bcee
+@full_precision
+def binary_target_loss(
+    z_s:Tensor, # student logits (batch, labels)
+    z_t:Tensor, # teacher logits (batch, labels)
+    temperature:float=2., # above 1 softens
+)->Tensor:      # scalar, scaled by T² so that gradients keep their size
+    "T²·KL of each label's softened probability sigmoid(z/T), the mean over labels and examples"
+    _check_logits(z_s, z_t, temperature)
+    kl = 0
+    for sign in (1, -1):   # it has the label, it hasn't
+        log_p_s, log_p_t = F.logsigmoid(sign*z_s/temperature), F.logsigmoid(sign*z_t/temperature)
+        kl = kl + log_p_t.exp()*(log_p_t-log_p_s)
+    return temperature**2 * kl.mean()
+
 # %% ../nbs/01_kd_losses.ipynb #32ed1591
 def _dkd_labeled(z_s, z_t, y, temperature): # on the rows that have a label
     if y is None: raise HKDError("loss='dkd'", 'it needs labels, and this batch has none', "use loss='soft'")
@@ -159,6 +174,10 @@ LOGIT_LOSSES = {
     'cosine': lambda z_s, z_t, y, temperature: cosine_loss(z_s, z_t),
 }
 NEEDS_LABELS = ('dkd',)
+# with several labels a row, each label is a yes or no of its own
+_BINARY_LOSSES = {
+    'soft': lambda z_s, z_t, y, temperature: binary_target_loss(z_s, z_t, temperature),
+    'hard': lambda z_s, z_t, y, temperature: F.binary_cross_entropy_with_logits(z_s, (z_t > 0).float())}
 
 # %% ../nbs/01_kd_losses.ipynb #d4304fbd
 class Features(NamedTuple):
@@ -238,12 +257,24 @@ class Losses(NamedTuple):
     kd:Tensor      # against the teacher's logits; 0 if alpha is 0
     feature:Tensor # against the teacher's layers; 0 if beta is 0
 
-def _label_loss(z_s, y, regression=False): # averaged over the labeled rows; the label -100 means none
-    if y is None: return z_s.sum()*0
-    n = (y != -100).sum().clamp(min=1)
-    if not regression: return F.cross_entropy(z_s, y, ignore_index=-100, reduction='sum') / n
-    y = y.flatten()
-    return (z_s.flatten() - y).masked_fill(y == -100, 0).pow(2).sum() / n
+def label_loss(
+    z:Tensor,                  # logits (batch, classes), or predictions (batch, 1) or (batch,)
+    y:Tensor,                  # labels (batch,), or zeros and ones (batch, labels); -100 where there is none
+    kind:str='classification', # of prediction, see `Task`
+)->Tensor:                     # the mean over the labeled rows, 0 without any
+    "Cross-entropy with the labels, the mean of that of each label, or the squared error"
+    if y is None: return z.sum()*0
+    known = y != -100
+    n = known.sum().clamp(min=1)
+    if kind == 'classification': return F.cross_entropy(z, y, ignore_index=-100, reduction='sum') / n
+    if kind == 'regression':
+        return (z.flatten() - y.flatten()).masked_fill(~known.flatten(), 0).pow(2).sum() / n
+    each = F.binary_cross_entropy_with_logits(z, y.clamp(min=0).to(z.dtype), reduction='none')
+    return each.masked_fill(~known, 0).sum() / n
+
+def _logit_loss(name, kind):
+    if kind == 'regression': return LOGIT_LOSSES['mse']
+    return (LOGIT_LOSSES | _BINARY_LOSSES if kind == 'multi-label' else LOGIT_LOSSES)[name]
 
 @delegates(KD, keep=True, but=['transfer', 'max_transfer', 'mix'])
 def distillation_loss(
@@ -254,19 +285,19 @@ def distillation_loss(
     feats_t:Features=None,         # the teacher's
     mask:Tensor=None,              # 1 = real token (batch, tokens)
     projectors:nn.ModuleList=None, # one a pair of layers, see `make_projectors`
-    regression:bool=False,         # one number to predict, no classes
+    kind:str='classification',     # of prediction, see `Task`
     **kwargs,                      # fields of `KD`
 )->Losses:                         # total and parts, scalars
     "The training loss α·KD + (1-α)·CE + β·feature, and its parts"
     teach = KD(**kwargs)
-    teach.check(regression)
+    teach.check(kind)
     loss, alpha, beta = teach.loss, teach.alpha, teach.beta
     if alpha > 0 and z_t is None: raise HKDError(f"alpha={alpha}", "needs the teacher's logits", 'pass z_t')
     if beta > 0 and (feats_s is None or feats_t is None):
         raise HKDError(f"beta={beta}", 'needs the features of both models', 'pass feats_s and feats_t')
     z_s = upcast(z_s)
-    ce, kd, feature = _label_loss(z_s, y, regression), z_s.new_zeros(()), z_s.new_zeros(())
-    compare = loss if callable(loss) else LOGIT_LOSSES['mse' if regression else loss]
+    ce, kd, feature = label_loss(z_s, y, kind), z_s.new_zeros(()), z_s.new_zeros(())
+    compare = loss if callable(loss) else _logit_loss(loss, kind)
     if alpha > 0: kd = compare(z_s, upcast(z_t).detach(), y, teach.temperature)
     if beta > 0: feature = feature_loss(teach.intermediate, feats_s, feats_t, teach.layers, mask, projectors)
     total = sum((weight*part for weight, part in ((alpha, kd), (1-alpha, ce), (beta, feature)) if weight > 0))

@@ -16,16 +16,24 @@ from .images import open_image, pixel_settings, pixels
 from .manifest import check_files, find_artifact
 
 # %% ../nbs/00i_light.ipynb #cbbb41c0
+def _several(z, labels, classes, threshold):
+    "Those labels of one input that are likely enough, the most probable first"
+    p = (1/(1+np.exp(-z.astype(np.float64)))).tolist()
+    p = dict(sorted(zip(labels, p), key=lambda x: -x[1]))
+    found = dict(labels={k: v for k, v in p.items() if v >= threshold})
+    return dict(found, probabilities=p) if classes else found
+
 def predictions(
     logits,            # (examples, outputs)
     labels:list,       # class names, in the order of the outputs
     problem_type=None, # of the model's config
     classes=False,     # also `probabilities`, that of each class
-)->list:               # a dict each: `label` and `probability`, or `value` where there is one output
+    threshold=.5,      # several labels a row: the probability from which it has a label
+)->list:               # a dict each: `label` and `probability`, `labels` or `value`, see `predict`
     "Logits as predictions"
-    if problem_type == 'multi_label_classification':
-        raise HKDError("the head gives several labels at once", fix="take a model with one label")
     z = np.asarray(logits, dtype=np.float32)
+    if problem_type == 'multi_label_classification':
+        return [_several(x, labels, classes, threshold) for x in z]
     if problem_type == 'regression' or z.shape[-1] == 1: return [dict(value=float(v)) for v in z[:, 0]]
     e = np.exp(z - z.max(-1, keepdims=True))
     p = e/e.sum(-1, keepdims=True)
@@ -95,7 +103,9 @@ def light_settings(
         same = how['pixels'] is not None and _same_images(processor, how['pixels'])
     if not same: return {}
     labels = [config.id2label[i] for i in range(config.num_labels)]
-    return dict(problem_type=config.problem_type, labels=labels, modality='text' if text else 'image', **how)
+    threshold = getattr(config, 'hkd_threshold', .5)
+    about = dict(problem_type=config.problem_type, labels=labels, threshold=threshold)
+    return dict(about, modality='text' if text else 'image', **how)
 
 # %% ../nbs/00i_light.ipynb #f26b6aa4
 def _version(package):
@@ -144,7 +154,7 @@ class LightModel:
         for i in range(0, len(items), batch_size):
             x = self.inputs(items[i:i+batch_size])
             out.append(self.session.run(None, {k: x[k] for k in self.names})[0])
-        about = self.settings['labels'], self.settings['problem_type'], classes
+        about = self.settings['labels'], self.settings['problem_type'], classes, self.settings['threshold']
         return predictions(np.concatenate(out), *about)
 
 # %% ../nbs/00i_light.ipynb #e5968e92

@@ -24,7 +24,7 @@ from .data import load_task, score
 from .files import HKDError, find_model
 from .models import content_hash, load_model, processor_of
 from .architecture import modality_of, model_name, position_limit
-from .heads import head_problem
+from .heads import decision_threshold, head_problem
 from .progress import heartbeat
 from .records import FIELDS, MEASURED, against_teacher, portable, row
 from .stats import class_accuracy, ece, wilson
@@ -215,12 +215,14 @@ def classification_metrics(
     task,       # a loaded task
     split:str,  # of it
     z,          # a model's logits on the split
+    threshold=.5, # several labels a row: the probability from which an example has a label
 )->dict:        # metrics, n, and for classes interval, calibration and accuracy by class
     "Metrics of a model's logits"
     y = np.asarray(task.split(split)['label'])
-    out = dict(task=task.name, split=split, n=len(y), **score(task, z, y))
+    out = dict(task=task.name, split=split, n=len(y), **score(task, z, y, threshold))
     if task.is_regression: return out
     interval = list(wilson(round(out['accuracy']*len(y)/100), len(y)))
+    if task.several: return out | dict(interval=interval)
     return out | dict(interval=interval, ece=ece(z, y), class_accuracy=class_accuracy(z, y, task.labels))
 
 # %% ../nbs/05e_measure.ipynb #09d44fe4
@@ -255,7 +257,8 @@ def measure(
         task = load_task(task)
         if problem := head_problem(model, task): raise HKDError(model_name(model), problem)
         split = split or task.eval_split
-        m.update(classification_metrics(task, split, predict_logits(model, task, split, **kw)))
+        z = predict_logits(model, task, split, **kw)
+        m.update(classification_metrics(task, split, z, decision_threshold(model)))
     if teacher is not None: m.update(against_teacher(m, teacher))
     return m
 

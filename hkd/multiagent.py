@@ -9,7 +9,7 @@ __all__ = ['WEIGHTINGS', 'confidence_weights', 'entropy_weights', 'ca_mkd_weight
 import numpy as np, torch
 from torch.nn import functional as F
 from .files import HKDError
-from .data import load_task, score
+from .data import decisions, load_task, score
 from .models import quiet
 from .teachers import (MeanEnsemble, check_teacher, code_hash, device_of, evaluation_mode, load_members,
                           mean_weights, teacher_logits, to_device)
@@ -125,8 +125,9 @@ class TeacherEnsemble(MeanEnsemble):
         if not self.predicts:
             why = 'its weights exist only in training, so it cannot predict'
             raise HKDError(self, why, 'choose other weights')
-        z = np.stack(_member_logits(self, load_task(task), split, max_length), 1)
-        return self.combine(torch.from_numpy(z), None, 1.).numpy()
+        task = load_task(task)
+        z = np.stack(_member_logits(self, task, split, max_length), 1)
+        return self.combine(torch.from_numpy(z), None, 1., task.kind).numpy()
 
     def evaluate(self, task, split=None, max_length=None)->dict: # metrics in percent, and n
         "The metrics of the ensemble on a split"
@@ -160,9 +161,10 @@ def agreement(
     task,               # a task, or what `load_task` takes
     split='tuning',     # a split's name
 )->np.ndarray:          # (teachers, teachers), percent
-    "The share of examples for which two teachers predict the same class"
+    "The share of examples for which two teachers predict the same class, or the same labels"
     task = load_task(task)
     if task.is_regression: raise HKDError(task.name, 'a regression has no classes', 'compare the predictions')
     ensemble = teachers if hasattr(teachers, 'teachers') else MeanEnsemble(teachers)
-    classes = np.stack(_member_logits(ensemble, task, split, 128)).argmax(-1)
-    return 100*(classes[:, None] == classes[None]).mean(-1)
+    answers = np.stack([decisions(task, z) for z in _member_logits(ensemble, task, split, 128)])
+    same = answers[:, None] == answers[None]
+    return 100*(same.all(-1) if task.several else same).mean(-1)

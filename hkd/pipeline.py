@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from scipy.stats import binomtest
-from .data import Task, load_task
+from .data import Task, is_right, load_task
 from .checks import DEMO_MODELS, find_task, find_transfer
+from .heads import decision_threshold
 from .files import HKDError, RunConflict, atomic_write, file_sha256, find_model, located, run_lock
 from .jobs import RUN_FORMAT, Job, as_begun, check_folder, identity, is_finished, plan, read_run, file_state
 from .vocab import restore_vocab, with_rarer_words
@@ -95,8 +96,9 @@ def eval_splits(task)->list: # names
 # %% ../nbs/05h_pipeline.ipynb #5673ab28
 def _quality(model, task, split, max_length):
     "Metrics of a model on a split, and which examples it has right"
-    z,y = predict_logits(model, task, split, max_length=max_length), np.asarray(task.splits[split]['label'])
-    return classification_metrics(task, split, z), None if task.is_regression else z.argmax(-1)==y
+    z,threshold = predict_logits(model, task, split, max_length=max_length), decision_threshold(model)
+    right = None if task.is_regression else is_right(task, z, task.splits[split]['label'], threshold)
+    return classification_metrics(task, split, z, threshold), right
 
 def _load_rows(rows, task):
     "(row, model) of each row that can be loaded here, and a note on each other"

@@ -95,8 +95,10 @@ def _line_answer(line, found, as_json):
     if as_json:
         return json.dumps(dict(input=text, **dict(error=str(found)) if failed else found), ensure_ascii=False)
     if failed: return f'\t\t{text}'
-    first = f"{found['value']:.4f}" if 'value' in found else f"{found['label']}\t{found['probability']:.4f}"
-    return f'{first}\t{text}'
+    if 'value' in found: return f"{found['value']:.4f}\t{text}"
+    several = found.get('labels', {found.get('label'): found.get('probability')}) or {'-': None}
+    chances = ','.join('-' if p is None else f'{p:.4f}' for p in several.values())
+    return f"{','.join(several)}\t{chances}\t{text}"
 
 def predict_lines(
     predict,       # from `load_predictor`

@@ -21,6 +21,7 @@ from .data import Collator, Task, load_task, prepare
 from .masks import attach_mask
 from .architecture import copy_model, encoder_config, encoder_layers, layer_linears, rebuilt
 from .heads import in_backbone
+from .kd_losses import label_loss
 from .models import processor_of
 from .teachers import as_model, device_of, to_device, token_limit
 from .training import DEFAULTS, TrainResult, evaluate, fit
@@ -204,7 +205,7 @@ def prune_and_finetune(
     "Prune a model and fine-tune it"
     task, schedule = load_task(task), _schedule(schedule, sparsity, scope, pattern)
     kd,training_args = split_kd(kwargs)
-    kd.check(task.is_regression)
+    kd.check(task.kind)
     seed = training_args.get('seed', DEFAULTS['seed'])
     model = copy_model(as_model(model, task, reset_head=True, seed=seed))
     if schedule is None: prune(model, sparsity, scope, pattern)
@@ -246,7 +247,7 @@ def _l1(parts, heads):
 def _batches(model, task, n, batch_size, max_length, seed):
     ds = prepare(task, 'train', processor_of(model), token_limit(model, task, max_length))
     rows = np.random.default_rng(seed).permutation(len(ds))[:n*batch_size]
-    collate = Collator(processor_of(model), task.is_regression)
+    collate = Collator(processor_of(model), task.missing)
     for batch in np.array_split(rows, -(-len(rows)//batch_size)): yield collate([ds[int(i)] for i in batch])
 
 def _taylor(model, task, parts, heads, batches):
@@ -264,7 +265,7 @@ def _taylor(model, task, parts, heads, batches):
             batch = to_device(batch, device)
             y = batch.pop('labels')
             z = model(**batch).logits.float()
-            loss = F.mse_loss(z[:, 0], y.float()) if task.is_regression else F.cross_entropy(z, y)
+            loss = label_loss(z, y, task.kind)
             total = [t + grad.abs() for t, grad in zip(total, torch.autograd.grad(loss, gates))]
     finally:
         model.train(was_training)

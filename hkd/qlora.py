@@ -238,7 +238,7 @@ def qlora(
     if getattr(model, 'new_head', False):
         raise HKDError(model_name(model), 'has an untrained head', f"fine-tune it on {task.name} first")
     kd,training_args = split_kd(kwargs)
-    kd.check(task.is_regression)
+    kd.check(task.kind)
     given = {} if learning_rate is None else dict(learning_rate=learning_rate)
     args = full_names(training_args | given)
     if args.get('learning_rate') is None: args['learning_rate'] = 4*default_lr(model)

@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files as package_files
 from pathlib import Path
-from .checks import SHORT_NAMES, fits, type_in_words
+from .checks import DEMO_TASKS, SHORT_NAMES, fits, type_in_words
 from .files import HKDError, MissingError, located
 from .kd import KD
 from .former import former_names, new_recipe
@@ -398,11 +398,11 @@ def recipe_text(
 # %% ../nbs/05g_recipe.ipynb #85e02887
 def smoke_test(
     recipe:Recipe,     # left as it is
-    task='demo-text',  # or 'demo-image'
+    task='demo-text',  # or another of `DEMO_TASKS`
 )->Recipe:             # called NAME-smoke-test
     "The same stages on a demo task, in seconds"
-    if task not in ('demo-text','demo-image'):
-        raise HKDError(f"smoke test on {task!r}", "it runs on demo data", "use demo-text or demo-image")
+    if task not in DEMO_TASKS:
+        raise HKDError(f"smoke test on {task!r}", "it runs on demo data", f"use {' or '.join(DEMO_TASKS)}")
     teaching = {t for s in recipe.stages for t in teachers(s)}
     first = [Shrink(name='tiny', model='demo-teacher', layers=1)]
     if any(t not in recipe for t in teaching):
@@ -412,7 +412,7 @@ def smoke_test(
 
 def _tiny(stage, recipe, task, teaches):
     "A stage made small; a teacher needs more steps"
-    text = task=='demo-text'
+    text = task!='demo-image'
     new = dict(model=stage.model if stage.model in recipe else 'tiny')
     if hasattr(stage, 'image_size'): new['image_size'] = None
     if isinstance(stage, Shrink): new |= dict(layers=stage.layers and 1, vocab=bool(stage.vocab))

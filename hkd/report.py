@@ -357,6 +357,7 @@ def _remarks(rows):
     if any(r['interval'] for r in rows):
         out.append('In brackets: the 95 % interval for the examples of the split (Wilson). '
                    'It covers neither another seed nor a model that was chosen on this split.')
+    if any('micro_f1' in r for r in rows): out.append('An example is right if all its labels are.')
     if any(r['accuracy_sd'] is not None for r in rows): out.append('± is the standard deviation over seeds.')
     if single: out.append(f"One seed only: {_listed(single)}. Another seed would give another accuracy.")
     for r in rows:

@@ -83,9 +83,10 @@ def field_values(pairs:list)->dict: # of FIELD=VALUE
 class DataOptions:
     "How a table is read"
     columns:Columns = None
-    label:option(str, "A table's label column.") = None
+    label:option(str, "A table's label column, or several with 0 and 1, comma between.") = None
     labels:option(str, "Label names in order, comma between.") = None
-    metric:option(str, "accuracy, f1, matthews; pearson or spearman for regression.") = None
+    metric:option(str, "accuracy, f1, matthews; pearson or spearman for regression; map, micro_f1 or "
+                  "macro_f1 for several labels per row.") = None
 
     def check(self, task):
         "Refuse a task that can't be read"
@@ -93,7 +94,8 @@ class DataOptions:
         return checks.check_task(task)
 
     def for_task(self): # arguments of `load_task`
-        return dict(columns=comma_list(self.columns), label=self.label, labels=comma_list(self.labels),
+        label = comma_list(self.label) if self.label and ',' in self.label else self.label
+        return dict(columns=comma_list(self.columns), label=label, labels=comma_list(self.labels),
                     metric=self.metric)
 
     def load(self, task):
@@ -226,6 +228,7 @@ def _cell(key, value):
         digits = dict(loss=4, probability=4).get(key, 2 if key=='size, MB' else 1)
         return f'{value:.{digits}f}'
     if isinstance(value, int): return f'{value:,}'
+    if isinstance(value, dict): return ', '.join(f'{k} {v:.4f}' for k, v in value.items()) or '–'
     return '–' if value is None else str(value)
 
 def _rows_table(rows):
@@ -236,7 +239,7 @@ def _rows_table(rows):
     table = Table(box=box.SIMPLE_HEAD)
     keys = list(dict.fromkeys(k for r in rows for k in r))
     for k in keys:
-        text = any(isinstance(r.get(k), str) for r in rows)
+        text = any(isinstance(r.get(k), (str, dict)) for r in rows)
         table.add_column(k, justify='left' if text else 'right', overflow='fold')
     for r in rows: table.add_row(*(Text(_cell(k, r.get(k))) for k in keys))
     return table
@@ -276,7 +279,6 @@ def split_rows(
     sizes = [(p.numel(), p.element_size()) for p in model.parameters()]
     about = {'parameters':sum(n for n, _ in sizes), 'size, MB':sum(n*size for n, size in sizes)/1e6}
     return [dict(model=name, **about, split=split, **found) for split, found in metrics.items()]
-
 
 # %% ../nbs/00n_shell.ipynb #00cl0030
 def _text_lines(path):

@@ -134,6 +134,7 @@ def disjoint_splits(
         taken |= set(keys[s])
     left_out = {s: len(ds)-len(keep[s]) for s, ds in parts.items()}
     labels = parts['train']['label'][:]   # a list: row by row a Dataset is slow
+    if labels and isinstance(labels[0], list): labels = list(map(tuple, labels))
     present = {'validation': 'validation' in parts or 'test' in parts, 'tuning': 'tuning' in parts}
     for s in (s for s in present if not present[s]):
         rows = keep['train']

@@ -158,6 +158,7 @@ def check_teacher(
     if problem := head_problem(teacher, task): raise HKDError(name, problem, train_it)
     z = np.asarray(teacher_logits(teacher, task, 'tuning', max_length=max_length, bf16=bf16))
     y = np.asarray(task.splits['tuning']['label'])
+    if task.several: return _check_several(name, task, z, y, train_it)
     if task.is_regression:
         r = score(task, z, y)['pearson']
         if r<10:
@@ -170,6 +171,19 @@ def check_teacher(
     balanced = 100*float(np.mean([(z.argmax(-1)[y==c]==c).mean() for c in np.unique(y)]))
     if balanced<chance+5:
         raise HKDError(name, f"balanced accuracy {balanced:.1f} % on tuning, where chance is {chance:.1f} %",
+                       f"train it on {task.name} first, or longer, or with another learning rate")
+
+def _check_several(name, task, z, y, train_it):
+    "The same for several labels a row, by how well each label ranks the examples"
+    from sklearn.metrics import roc_auc_score
+    one = y.sum(1)==1
+    if one.any() and (order := label_order(z[one], y[one].argmax(1), task.labels)):
+        raise HKDError(name, "its predictions on tuning fit the labels in another order",
+                       f"pass teacher_labels={order} (--teacher-labels {','.join(order)})")
+    mixed = y.any(0) & ~y.all(0)   # labels that some examples have, and some haven't
+    area = 100*roc_auc_score(y[:,mixed], z[:,mixed]) if mixed.any() else 100.
+    if area<55:
+        raise HKDError(name, f"area under the ROC curve {area:.1f} % on tuning, where chance is 50 %",
                        f"train it on {task.name} first, or longer, or with another learning rate")
 
 # %% ../nbs/01b_teachers.ipynb #0893c25e
@@ -206,10 +220,15 @@ class MeanEnsemble:
         z, # logits (batch, teachers, classes)
         y, # labels (batch,), or None
         temperature, # temperature
+        kind='classification', # of prediction, see `Task`
     ):     # logits (batch, classes)
         "Logits that softened at T are the weighted mean of the teachers' softened probabilities"
         w = self.weigh(z.float(), y)[...,None]
         if z.shape[-1]==1: return (w*z).sum(1)
+        if kind=='multi-label':   # of each label by itself
+            chance = lambda z: torch.logsumexp(w.log()+F.logsigmoid(z/temperature), 1)
+            yes,no = chance(z.float()), chance(-z.float())
+            return temperature*(yes-no)
         # the mean log-partition is added, so that one teacher's logits come back as they are
         of_logits = (w*temperature*torch.logsumexp(z.float()/temperature, -1, keepdim=True)).sum(1)
         return temperature*torch.logsumexp(w.log()+F.log_softmax(z.float()/temperature, -1), 1) + of_logits
@@ -254,9 +273,8 @@ def with_labels(
 # %% ../nbs/01b_teachers.ipynb #f16aa78b
 class TrainSet(Dataset):
     "Prepared examples of one or more sources, each with its row number"
-    def __init__(self, parts, regression=False): # prepared splits; are labels numbers?
-        self.parts,self.ends = parts,np.cumsum([len(p) for p in parts])
-        self.missing = -100. if regression else -100
+    def __init__(self, parts, missing=-100): # prepared splits; what stands for a missing label, see `Task`
+        self.parts,self.ends,self.missing = parts,np.cumsum([len(p) for p in parts]),missing
     def __len__(self): return int(self.ends[-1])
     def __getitem__(self, i): return self.__getitems__([i])[0]
     def __getitems__(self, rows): # a table is read once for a whole batch
@@ -336,7 +354,7 @@ def check_teaching(
     kd:KD,     # how the teacher teaches
 ):
     "Refuse a teacher's settings that make no sense for a task, before any model runs"
-    kd.check(task.is_regression)
+    kd.check(task.kind)
     if isinstance(teacher, (list,tuple)):
         raise HKDError("teacher=[...]", "several teachers are given as a list",
                        "wrap them in hkd.multiagent.TeacherEnsemble")
@@ -367,8 +385,9 @@ def _check_ensemble(teacher, task, kd, unlabeled):
                        "give a single teacher, or leave it out")
     if teacher.needs_labels and unlabeled:
         raise HKDError(f"{teacher}", f"its weights need labels, not {unlabeled}", "choose other weights")
-    if task.is_regression and teacher.needs_classes:
-        raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} asks for a number",
+    if task.kind!='classification' and teacher.needs_classes:
+        asks = "asks for a number" if task.is_regression else "has several labels a row"
+        raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} {asks}",
                        "choose 'mean' or a list of weights")
 
 def collect_teacher_logits(

@@ -94,7 +94,7 @@ class KDTrainer(Trainer):
     ):
         self.kd = kd or KD(alpha=0.)
         processor = processor_of(model)
-        collate = KDCollator(Collator(processor, task.is_regression), teacher_logits, train_set)
+        collate = KDCollator(Collator(processor, task.missing), teacher_logits, train_set)
         super().__init__(model, args, data_collator=collate, train_dataset=train_set, processing_class=None,
                          eval_dataset=prepare(task, 'tuning', processor, max_length, keep=True),
                          compute_metrics=lambda p: score(task, p.predictions, p.label_ids), **kw)
@@ -139,16 +139,16 @@ def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_
     rows,y,z_t = (inputs.pop(k, None) for k in ('rows', 'labels', 'teacher_logits'))
     if not model.training:
         out = model(**inputs)
-        loss = distillation_loss(out.logits, y, alpha=0., regression=self.task.is_regression).total
+        loss = distillation_loss(out.logits, y, alpha=0., kind=self.task.kind).total
         return (loss, dict(loss=loss, logits=out.logits)) if return_outputs else loss
     if self.kd.beta:
         features['feats_t'],online = self._run_teacher(inputs)
         z_t = online if z_t is None else z_t
         out,features['feats_s'] = self.inside[0](model, **inputs)
     else: out = model(**inputs)
-    if z_t is not None and self.combine: z_t = self.combine(z_t, y, self.kd.temperature)
+    if z_t is not None and self.combine: z_t = self.combine(z_t, y, self.kd.temperature, self.task.kind)
     losses = distillation_loss(out.logits, y, z_t, mask=inputs.get('attention_mask'),
-                               projectors=self.projectors, regression=self.task.is_regression,
+                               projectors=self.projectors, kind=self.task.kind,
                                **features, **self.kd.objective())
     if not losses.total.isfinite():
         self._diverged(f"loss {losses.total.item()} on the examples {self._ids(rows)}")

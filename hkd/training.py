@@ -16,14 +16,15 @@ from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
 from fastcore.meta import delegates
-from .data import Task, load_task, prepare, score
+from .data import Task, best_threshold, load_task, prepare, score
 from .checks import check_fields, check_numbers, check_tracker, full_names
 from .files import HKDError, OutputDir
 from .images import open_image
 from .kd import KD, split_kd
+from .kd_losses import label_loss
 from .light import predictions
 from .architecture import model_name
-from .heads import head_problem, label_names, set_labels
+from .heads import decision_threshold, head_problem, label_names, set_labels
 from .models import input_length, processor_of, save_model, weight_sums
 from .progress import shows_bars
 from .resume import (is_main, last_checkpoint, main_first, process_count, run_key, step_size,
@@ -256,7 +257,7 @@ def fit(
         def make(**fields):
             named = dict(run_name=output.path.name) if output else {}   # for trackers
             own = training_arguments(task, n, work, model, **{**named, **training_args, **fields})
-            trainer = KDTrainer(model, own, task, TrainSet(parts, task.is_regression), cached,
+            trainer = KDTrainer(model, own, task, TrainSet(parts, task.missing), cached,
                                 None if teacher is None else kd, combine, teacher, views, max_length,
                                 callbacks=list(callbacks))
             if hasattr(teacher, 'teachers'): teacher.join(trainer)
@@ -265,12 +266,18 @@ def fit(
             trainer = train_within_memory(make, lambda trainer: run_trainer(trainer, output))
         model.eval().new_head = False
         if finish: model = finish(model)
+        if task.several: _choose_threshold(model, task, max_length)
         if text: model.config.hkd_max_length = max_length
         metrics = _metrics(model, task, max_length, output) if is_main() or not output else {}
         seconds = time.time()-start+(output.seconds if output else 0)
         done = TrainResult(model, metrics, trainer.state.log_history, seconds, trainer.state.global_step)
         if output and is_main(): _save(done, task, output, teacher_id, objective, trainer.args)
     return _saved(output, task) if output else done
+
+def _choose_threshold(model, task, max_length):
+    "Keep in the config from which probability on an example has a label: what is best on `tuning`"
+    z = predict_logits(model, task, 'tuning', max_length=max_length)
+    model.config.hkd_threshold = best_threshold(z, task.splits['tuning']['label'])
 
 def _epochs(args, n): # how many are begun
     return int(np.ceil(args.max_steps*step_size(args)/n if args.max_steps>0 else args.num_train_epochs))
@@ -314,8 +321,8 @@ def evaluate(
     if isinstance(model, (str, Path)): model = as_model(model, task)
     elif problem := head_problem(model, task): raise HKDError(model_name(model), problem)
     z = predict_logits(model, task, split, **kw)
-    loss = ((z[:,0]-y)**2).mean() if task.is_regression else F.cross_entropy(torch.tensor(z), torch.tensor(y))
-    return dict(score(task, z, y), loss=float(loss), n=len(y))
+    loss = label_loss(torch.tensor(z), torch.tensor(y), task.kind)
+    return dict(score(task, z, y, decision_threshold(model)), loss=float(loss), n=len(y))
 
 # %% ../nbs/01e_training.ipynb #dc703f17
 def predict(
@@ -324,13 +331,11 @@ def predict(
     batch_size:int=64, # examples a batch
     max_length:int=None, # tokens a text is cut to; None: see `input_length`
     classes=False,       # also `probabilities`, that of each class
-)->list:          # a dict each: `label` and `probability`, or `value` where the model has one output
+)->list:          # a dict each: `label` and `probability`; where a row can have several `labels`, a dict of
+                  # their probabilities; `value` where the model has one output
     "A model's predictions for new inputs"
     if isinstance(inputs, (str, bytes, Path)):
         raise HKDError(f"inputs={str(inputs)[:40]!r}", "one input", "give a list")
-    if model.config.problem_type=='multi_label_classification':
-        raise HKDError(model_name(model), "its head gives several labels at once, which hkd does not support",
-                       "take a model with one label")
     processor,out = processor_of(model), []
     text = hasattr(processor, 'tokenize')
     cut = dict(padding=True, truncation=True, return_tensors='pt')
@@ -341,5 +346,5 @@ def predict(
             if text: x = processor(*map(list, zip(*[listify(p) for p in part])), **cut)
             else: x = processor(images=[open_image(p) for p in part], return_tensors='pt')
             out.append(model(**to_device(x, device_of(model))).logits.float().cpu())
-    about = label_names(model.config), model.config.problem_type, classes
+    about = label_names(model.config), model.config.problem_type, classes, decision_threshold(model)
     return predictions(torch.cat(out).numpy(), *about)

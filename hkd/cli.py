@@ -223,8 +223,8 @@ def distill_command(
 
 def _verdicts(task, name, above, done, baseline, training):
     "What the student's accuracy shows about its teacher, and about a baseline"
-    from hkd.data import is_right
     from hkd.heads import decision_threshold
+    from hkd.scores import is_right
     from hkd.stats import mcnemar, wilson
     from hkd.report import warning
     from hkd.teachers import predict_logits

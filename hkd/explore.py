@@ -63,8 +63,9 @@ def differing(
     most:int=10,  # examples to show
 )->Table:         # an example a line
     "Examples for which two models of a run predict different classes; first those where `a` is right"
-    from hkd.data import decisions, load_task
+    from hkd.data import load_task
     from hkd.heads import decision_threshold
+    from hkd.scores import decisions
     from hkd.teachers import teacher_logits
     record = load_results(Path(folder)/'results.json')
     recipe, split = record.config['recipe'], split or record.rows[0].split

@@ -20,7 +20,8 @@ from transformers import AutoConfig, AutoModel
 from .manifest import find_artifact
 from .artifact import artifact_bytes, load_compressed
 from .checks import BACKENDS, FILE_BACKENDS, check_backend
-from .data import load_task, score
+from .data import load_task
+from .scores import score
 from .files import HKDError, find_model
 from .models import content_hash, load_model, processor_of
 from .architecture import modality_of, model_name, position_limit

@@ -9,7 +9,8 @@ __all__ = ['WEIGHTINGS', 'confidence_weights', 'entropy_weights', 'ca_mkd_weight
 import numpy as np, torch
 from torch.nn import functional as F
 from .files import HKDError
-from .data import decisions, load_task, score
+from .data import load_task
+from .scores import decisions, score
 from .models import quiet
 from .teachers import (MeanEnsemble, check_teacher, code_hash, device_of, evaluation_mode, load_members,
                           mean_weights, teacher_logits, to_device)

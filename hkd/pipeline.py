@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from scipy.stats import binomtest
-from .data import Task, is_right, load_task
+from .data import Task, load_task
+from .scores import is_right
 from .checks import DEMO_MODELS, find_task, find_transfer
 from .heads import decision_threshold
 from .files import HKDError, RunConflict, atomic_write, file_sha256, find_model, located, run_lock

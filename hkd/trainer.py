@@ -14,7 +14,8 @@ import numpy as np, pyarrow.compute as pc, torch
 from torch import nn
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
-from .data import Collator, Task, prepare, processor_key, score
+from .data import Collator, Task, prepare, processor_key
+from .scores import score
 from .files import HKDError
 from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, make_projectors
 from .layer_losses import layer_map

@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
 from fastcore.meta import delegates
-from .data import Task, best_threshold, load_task, prepare, score
+from .data import Task, load_task, prepare
+from .scores import best_threshold, score
 from .checks import check_fields, check_numbers, check_tracker, full_names
 from .files import HKDError, OutputDir
 from .images import open_image

@@ -42,13 +42,14 @@ MAY_IMPORT = {
     'shell':        'files checks kd data tables',
     'layer_losses': 'files',
     'kd_losses':    'files checks kd layer_losses',
+    'scores':       'checks data',
     'masks':        'files',
-    'teachers':     'files progress data architecture heads models kd kd_losses',
+    'teachers':     'files progress data scores architecture heads models kd kd_losses',
     'resume':       'files data architecture models masks teachers',
-    'trainer':      'files progress data architecture models layer_losses kd_losses masks teachers resume',
-    'training':     'files checks images kd light progress data architecture heads models kd_losses teachers resume trainer',
+    'trainer':      'files progress data scores architecture models layer_losses kd_losses masks teachers resume',
+    'training':     'files checks images kd light progress data scores architecture heads models kd_losses teachers resume trainer',
     'successive':   'files data models teachers training',
-    'multiagent':   'files data models teachers training',
+    'multiagent':   'files data scores models teachers training',
     'qlora':        'files checks kd data architecture heads models kd_losses masks teachers training',
     'prune':        'files kd data architecture heads models kd_losses masks teachers training',
     'artifact':     'files checks manifest architecture heads models masks qlora',
@@ -59,7 +60,7 @@ MAY_IMPORT = {
     'openvino':     'files data models artifact export web',
     'stats':        'files',
     'records':      'files former stats',
-    'measure':      'files checks progress manifest data architecture heads models teachers training qlora artifact '
+    'measure':      'files checks progress manifest data scores architecture heads models teachers training qlora artifact '
                     'stats records',
     'bundle':       'files checks images demo data light architecture models export openvino records',
     'report':       'files stats records',
@@ -67,7 +68,7 @@ MAY_IMPORT = {
     'jobs':         'files former recipe',
     'stages':       'files checks manifest data demo architecture models vocab teachers training multiagent '
                     'qlora prune artifact recipe jobs',
-    'pipeline':     'files checks progress data heads models vocab teachers resume training stats records measure report '
+    'pipeline':     'files checks progress data scores heads models vocab teachers resume training stats records measure report '
                     'recipe jobs stages',
     'space':        'files checks recipe',
     'footprint':    'architecture models teachers artifact measure recipe jobs stages',
@@ -75,7 +76,7 @@ MAY_IMPORT = {
     'tune':         'files progress data pipeline recipe records report resume space stages stats trials',
     'hub':          'files checks manifest architecture models artifact stats records measure report recipe jobs',
     'runs':         'files checks shell data records report recipe jobs stages pipeline space',
-    'explore':      'files data heads teachers training records measure report',
+    'explore':      'files data scores heads teachers training records measure report',
     'bert_results': 'pipeline',
     'vit_results':  'pipeline',
     'all':          'data models vocab kd_losses teachers training successive multiagent qlora prune artifact export hub tune '

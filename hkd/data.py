@@ -17,7 +17,8 @@ from datasets import Dataset, Features, Image as ImageFeature, List, Value
 from fastcore.basics import listify
 from PIL import Image, ImageEnhance, ImageOps
 from .checks import (ALL_SPLITS, DEMO_TASKS, IMAGES, KNOWN, LABEL_METRICS, METRIC_NAMES,
-                        REGRESSION_METRICS, SPLITS, TABLES, brief, check_choice, check_transfer, find_task, find_transfer, listed)
+                        REGRESSION_METRICS, SPLITS, TABLES, brief, check_choice, check_transfer,
+                        find_task, find_transfer, listed)
 from .demo import demo_parts
 from .files import HKDError
 from .images import open_image

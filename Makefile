@@ -69,6 +69,7 @@ docs: $(STAMP) readme ## render the site into _docs (needs quarto)
 	@command -v quarto >/dev/null || { echo "make docs: quarto is not installed, get it from https://quarto.org/docs/get-started" >&2; exit 1; }
 	@touch README.md
 	@$(BIN)/nbdev_docs
+	@$(BIN)/python tools/demos.py _docs
 
 preview: $(STAMP) readme ## show the site while you edit (needs quarto)
 	@command -v quarto >/dev/null || { echo "make preview: quarto is not installed, get it from https://quarto.org/docs/get-started" >&2; exit 1; }

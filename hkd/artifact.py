@@ -24,7 +24,7 @@ from .manifest import (ARTIFACT_FORMAT, BESIDE, BLOCK, GROUP, INT_DTYPES, MANIFE
 from .masks import apply_masks, mask_sparsity, remove_masks
 from .architecture import classifier_class, copy_model, fix_batchnorm_momentum, modality_of, model_name
 from .heads import in_backbone
-from .models import check_fit, load_errors, processor_of, quiet, read_processor
+from .models import check_fit, load_errors, load_model, processor_of, quiet, read_processor
 
 # %% ../nbs/05a_artifact.ipynb #4258c97d
 LEVELS = torch.tensor([
@@ -233,13 +233,15 @@ def _check_target(dir):
 
 # %% ../nbs/05a_artifact.ipynb #f66a4902
 def save_compressed(
-    model,                # a float classifier, with or without masks; left as it is
+    model,                # a float classifier, with or without masks, or the folder of one; left as it is
     dir:str|Path,         # a new folder, or an older artifact to be replaced
     embeddings:str='nf4', # form of the embedding tables: 'nf4', or 'int8' at twice the bytes
     info:dict=None,       # more to store about it, such as task and accuracy; of JSON's types
 )->Path:                  # the folder
     "Write an artifact, complete or not at all. Reference: Han et al. 2016, arXiv:1510.00149"
-    folder, processor, plain = _check_target(dir), processor_of(model), float_copy(model)
+    folder = _check_target(dir)
+    if isinstance(model, (str, Path)): model = load_model(model)
+    processor, plain = processor_of(model), float_copy(model)
     try: info = json.loads(_json(info or {}))
     except (TypeError, ValueError) as e: raise HKDError("info", f"not of JSON's types ({e})") from None
     with atomic_dir(folder) as new:

@@ -168,8 +168,8 @@ def _check_checkpoint(folder):
         raise HKDError(f"{folder} holds no config.json, {why}", fix=fix)
     if has('model*.safetensors'): return
     if has('manifest.json'):
-        raise HKDError(f"{folder} is an artifact, which can't be trained", fix="read it with "
-                       "hkd.artifact.load_compressed; to train, take the model it was made from")
+        raise HKDError(f"{folder} is an artifact", "its weights are packed and can't be trained",
+                       f"load it with load_compressed({str(folder)!r}), or train the model it was made from")
     if has('pytorch_model*.bin'):
         raise HKDError(f"{folder} holds only pickled weights, which can run code when read",
                        fix=f"convert them once with hkd.models.convert_bin({str(folder)!r})")

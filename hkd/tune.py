@@ -6,7 +6,7 @@
 __all__ = ['tune']
 
 # %% ../nbs/05i_tune.ipynb #05i00004
-import io, json, subprocess, sys, time
+import io, json, re, subprocess, sys, time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from fastcore.basics import AttrDict, listify
@@ -192,7 +192,8 @@ class TuneResult:
         return '\n'.join(lines)+'\n'
 
     def __repr__(self): return self.verdict
-    def _repr_markdown_(self): return self.report()
+    def _repr_markdown_(self): # a page has headings of its own
+        return re.sub(r'^#+ (.*)', r'**\1**', self.report(), flags=re.M)
 
 def _shown(value): return f'{value:.3g}' if isinstance(value, float) else json.dumps(value)
 

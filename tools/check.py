@@ -177,7 +177,7 @@ def owner_stands_alone():
     names = re.compile('|'.join(re.escape(CFG[k].split('://')[-1]) for k in ('git_url','doc_host'))+'|'+re.escape(f"{CFG['user']}/{CFG['repo']}"))
     made = {'settings.ini', 'README.md', f"{CFG['lib_path']}/_modidx.py"}
     text = {rel(p): p.read_text(encoding='utf-8', errors='ignore') for p in files() if rel(p) not in made}
-    for nb in notebooks(): text[rel(nb)] = '\n'.join(''.join(c['source']) for c in cells(nb)).replace(colab.badge(nb.name), '').replace(f"git clone -q --depth 1 {CFG['git_url']};", '')
+    for nb in notebooks(): text[rel(nb)] = '\n'.join(''.join(c['source']) for c in cells(nb)).replace(colab.badge(nb.relative_to(NBS).as_posix()), '').replace(f"git clone -q --depth 1 {CFG['git_url']};", '')
     if bad := [k for k,v in text.items() if names.search(v)]: raise Failed('write %(user)s, %(repo)s or %(git_url)s instead, in '+', '.join(bad))
 
 @check
@@ -185,7 +185,7 @@ def colab_cells():
     "Each notebook has its badge and its install cell, as `make colab` makes them"
     for nb in pages():
         second, third = cells(nb)[1:3]
-        if colab.badge(nb.name) not in ''.join(second['source']) or ''.join(third['source'])!=colab.install(): raise Failed(f'{rel(nb)}: run `make colab`')
+        if colab.badge(nb.relative_to(NBS).as_posix()) not in ''.join(second['source']) or ''.join(third['source'])!=colab.install(): raise Failed(f'{rel(nb)}: run `make colab`')
 
 def option_fault(line):
     "What is wrong with a `#| key: value` line for quarto, which reads it as YAML; None if nothing is"
@@ -395,7 +395,7 @@ def broken(page, root, html=()):
         if re.match(r'[a-z][a-z+.-]*:|//|\{\{', url): continue
         name, _, anchor = unquote(url).partition('#')
         target = (page.parent/name).resolve() if name else page
-        if name.endswith('.html') and not target.exists() and name in html: target = html[name]
+        if name.endswith('.html') and root in target.parents: target = dict(html).get(target.relative_to(root).as_posix(), target)
         if not target.exists() or root not in [target, *target.parents]: yield f'{page.name}: {url}'
         elif anchor and target.suffix in {'.ipynb','.md','.qmd'} and anchor.lower() not in heading_ids(page_text(target)): yield f'{page.name}: {url} (no such heading)'
 
@@ -418,7 +418,7 @@ def code_blocks(cell):
 def page_faults(page, nb):
     "What is wrong with a page that nbdev made of `nb`"
     made, source = cells(page), f"/blob/{CFG['branch']}/{CFG['lib_path']}/{module_of(nb)}.py#L"
-    if f'<a href="{colab.link(nb.name)}">' not in page_text(page): yield 'no link to Colab'
+    if f'<a href="{colab.link(nb.relative_to(NBS).as_posix())}">' not in page_text(page): yield 'no link to Colab'
     yield from (f'{fault}: {line}' for c in made for line,fault in cell_faults(c))
     yield from (f'a raw link in {b.splitlines()[1]}' for c in made for b in code_blocks(c) if '](' in b)
     unfolded = [s for s in code(page) if '"Exported source"' in s and 'code-fold: true' not in s]

@@ -6,6 +6,7 @@ from pathlib import Path
 from links import ROOT, settings
 
 CFG = settings()
+NBS = ROOT/CFG['nbs_path']
 
 def link(name):
     "Where a notebook opens on Colab"
@@ -31,7 +32,7 @@ def put(nb):
     cells = [c for c in d['cells'] if not is_install(c)]
     old = next((c for c in d['cells'] if is_install(c)), None)
     rest = '\n'.join(l for l in ''.join(cells[1]['source']).split('\n') if 'colab.research.google.com/' not in l).strip()
-    cells[1]['source'] = f'{badge(nb.name)}\n\n{rest}'.strip().splitlines(keepends=True)
+    cells[1]['source'] = f'{badge(nb.relative_to(NBS).as_posix())}\n\n{rest}'.strip().splitlines(keepends=True)
     cell = dict(cell_type='code', execution_count=None, id=(old or {}).get('id') or f"colab{nb.stem.split('_')[0]}", metadata={}, outputs=[], source=install().splitlines(keepends=True))
     d['cells'] = [*cells[:2], cell, *cells[2:]]
     new = json.dumps(d, indent=1, ensure_ascii=False)+'\n'
@@ -40,5 +41,5 @@ def put(nb):
     return True
 
 if __name__=='__main__':
-    for nb in sorted((ROOT/CFG['nbs_path']).glob('*.ipynb')):
+    for nb in sorted([*NBS.glob('*.ipynb'), *NBS.glob('guides/*.ipynb')]):
         if put(nb): print(nb.name)

@@ -75,7 +75,7 @@ def run_command(
     recipe:argument(str, None, "A recipe's name (hkd recipes lists them) or a .toml file."),
     changes:RecipeOptions, tracker:Tracker=None, runs:Runs=Path('runs'),
     only_plan:option(bool, "Check everything and show the stages; train nothing.", '--dry-run')=False,
-    smoke_test:option(str, "Run the stages in seconds, with tiny models on demo-text or demo-image.",
+    smoke_test:option(str, "Run the stages in seconds, with tiny models on demo-text, -image or -labels.",
                     metavar='DEMO')=None, as_json:Json=False,
 ):
     "Take a teacher through a whole recipe to a deployed model; interrupted runs resume."

@@ -171,8 +171,6 @@ def comparison(
     return ("{name} against {than}, seed {seed}: {difference:+.1f} points (only the first correct {only_name}"
             ", only the second {only_than}; McNemar p ").format(**found) + f"{p}{verdict})"
 
-_METRICS = ('accuracy', 'f1', 'matthews', 'pearson', 'spearman')
-
 def show_records(
     records:list, # of runs
     folders:list, # where they are
@@ -186,7 +184,7 @@ def show_records(
     for record, folder in zip(records, folders):
         first = record.rows[0]
         rows = [r for r in record if r.split==first.split]
-        metrics = [m for m in _METRICS if any(r.get(m) is not None for r in rows)]
+        metrics = [m for m in checks.METRIC_NAMES if any(r.get(m) is not None for r in rows)]
         columns = ['name', 'method', *metrics, 'seeds', 'parameters', 'size', 'ratio', 'retention', 'latency']
         if 'bundle' in record.config: columns += ['memory', 'energy', 'note']   # from another device
         compared = [comparison(c) for c in record.data.get('comparisons', []) if c['split']==first.split]
@@ -194,6 +192,9 @@ def show_records(
         written = [f'{what} {folder/name}' for what, name in files.items() if (folder/name).is_file()]
         print_table(table(rows, columns), f"\n{folder}: {first.task}, {first.split}, n={first.n:,}",
                     [*compared, *record.data.get('notes', []), ', '.join(written)])
+    from hkd.glue import GLUE_TASKS, glue_table
+    tasks = [r.rows[0].task for r in records]
+    if 1<len(tasks)==len(set(tasks)) and {*tasks} <= {*GLUE_TASKS}: print_table(glue_table(records), '\nGLUE')
 
 # %% ../nbs/05k_runs.ipynb #05k00021
 @dataclass

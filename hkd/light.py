@@ -154,7 +154,8 @@ class LightModel:
         for i in range(0, len(items), batch_size):
             x = self.inputs(items[i:i+batch_size])
             out.append(self.session.run(None, {k: x[k] for k in self.names})[0])
-        about = self.settings['labels'], self.settings['problem_type'], classes, self.settings['threshold']
+        s = self.settings
+        about = s['labels'], s['problem_type'], classes, s.get('threshold', .5)
         return predictions(np.concatenate(out), *about)
 
 # %% ../nbs/00i_light.ipynb #e5968e92

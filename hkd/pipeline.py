@@ -191,13 +191,14 @@ def _rarer(jobs, task):
         source = start_of(shrink, task)
         texts,rare = task.splits[split], _with_rarer_words(task, split, source)
         if all(texts[c][:]==rare[c][:] for c in task.columns): continue
+        metric = task.metric if task.is_regression else 'accuracy'   # that of the test
         model,swapped = as_model(student.dir, task), replace(task, splits=task.splits | {split:rare})
         def graded(m, t):
             quality,right = _quality(m, t, split, student.max_length)
-            return quality[task.metric], right
+            return quality[metric], right
         (plain,_),(trimmed,a) = graded(model, task), graded(model, swapped)
         whole,b = graded(restore_vocab(model, source), swapped)
-        yield dict(stage=shrink.name, student=student.name, split=split, metric=task.metric, n=len(texts),
+        yield dict(stage=shrink.name, student=student.name, split=split, metric=metric, n=len(texts),
                    plain=plain, trimmed=trimmed, whole=whole, p=None if a is None else mcnemar(b, a).p)
 
 def _trimmed_student(jobs, shrink):

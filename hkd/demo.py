@@ -55,6 +55,7 @@ def demo_sentences(n:int, seed:int=0)->list: # pairs (sentence, 'negative' or 'p
         labels.setdefault(''.join(text for text, _ in _sentence(rng, label)), label)
     return list(labels.items())
 
+# %% ../nbs/00b_demo.ipynb #83f86b49
 _topics = dict(acting=['cast', 'hero', 'dialogue'], craft=['music', 'camera', 'pacing'],
                story=['plot', 'ending', 'script'])
 

@@ -17,9 +17,10 @@ GLUE_TASKS = [name for name,about in KNOWN.items() if about['hub'].endswith('/gl
 
 def glue_score(
     row,       # of a record, on a task of GLUE
-)->float:      # percent
+)->float|None: # percent; None where a metric of the task was not measured
     "The score of a model on its task"
-    return fmean(row[metric] for metric in _METRICS.get(row['task'], ['accuracy']))
+    found = [row.get(metric) for metric in _METRICS.get(row['task'], ['accuracy'])]
+    return None if None in found else fmean(found)
 
 # %% ../nbs/05fa_glue.ipynb #e66f58f8
 def glue_table(
@@ -33,8 +34,8 @@ def glue_table(
         if task in tasks: raise HKDError(f"task {task!r}", "two runs have it", "give one run for each task")
         tasks.append(task)
         for r in record:
-            own = r.split==split and r.backend in (None, 'torch')
-            if own: scores.setdefault(r.name, []).append(glue_score(r))
+            own, score = r.split==split and r.backend in (None, 'torch'), glue_score(r)
+            if own and score is not None: scores.setdefault(r.name, []).append(score)
     whole = {name:found for name,found in scores.items() if len(found)==len(tasks)}
     cells = [[name, *(f'{x:.1f}' for x in found), f'{fmean(found):.1f}'] for name,found in whole.items()]
     return Table(['name', *tasks, 'average'], ['model', *tasks, 'average'], cells)

@@ -194,7 +194,8 @@ def show_records(
                     [*compared, *record.data.get('notes', []), ', '.join(written)])
     from hkd.glue import GLUE_TASKS, glue_table
     tasks = [r.rows[0].task for r in records]
-    if 1<len(tasks)==len(set(tasks)) and {*tasks} <= {*GLUE_TASKS}: print_table(glue_table(records), '\nGLUE')
+    if 1<len(tasks)==len(set(tasks)) and {*tasks} <= {*GLUE_TASKS}:
+        if (found := glue_table(records)).cells: print_table(found, '\nGLUE')
 
 # %% ../nbs/05k_runs.ipynb #05k00021
 @dataclass

@@ -12,15 +12,6 @@ from .checks import REGRESSION_METRICS
 from .data import Task
 
 # %% ../nbs/00r_scores.ipynb #d7baa945
-def _metric(name, p, y, classes):
-    import scipy.stats
-    from sklearn.metrics import f1_score, matthews_corrcoef
-    if name=='accuracy': return (p==y).mean()
-    if name=='f1': return f1_score(y, p, average='binary' if classes==2 else 'macro', zero_division=0)
-    if name=='matthews': return matthews_corrcoef(y, p)
-    if np.ptp(p)==0 or np.ptp(y)==0: return 0.
-    return getattr(scipy.stats, f'{name}r')(p, y)[0]
-
 def decisions(
     task:Task,    # gives the kind of prediction
     logits,       # (examples, classes), or (examples, 1) for regression
@@ -35,6 +26,16 @@ def is_right(task:Task, logits, y, threshold=.5)->np.ndarray: # (examples,); see
     "Which examples are predicted right; with several labels a row: all of them"
     same = decisions(task, logits, threshold)==np.asarray(y)
     return same.all(-1) if task.several else same
+
+# %% ../nbs/00r_scores.ipynb #cbd4246b
+def _metric(name, p, y, classes):
+    import scipy.stats
+    from sklearn.metrics import f1_score, matthews_corrcoef
+    if name=='accuracy': return (p==y).mean()
+    if name=='f1': return f1_score(y, p, average='binary' if classes==2 else 'macro', zero_division=0)
+    if name=='matthews': return matthews_corrcoef(y, p)
+    if np.ptp(p)==0 or np.ptp(y)==0: return 0.
+    return getattr(scipy.stats, f'{name}r')(p, y)[0]
 
 def score(
     task:Task, # gives the metrics
@@ -56,6 +57,7 @@ def _several_scores(z, p, y):
                  map=average_precision_score(y[:,seen], z[:,seen]) if seen.any() else 0.)
     return {name: 100*float(value) for name, value in found.items()}
 
+# %% ../nbs/00r_scores.ipynb #35a5be1c
 def best_threshold(
     logits, # (examples, labels)
     y,      # zeros and ones (examples, labels)

@@ -1,6 +1,6 @@
 """Puts a page that runs each artifact of `artifacts/` in the browser into the site: `python tools/demos.py _docs`, a part of `make docs`.
 
-The runtime comes from npm packages with known checksums. Where they can't be had, the site has no live demo, and the page Deploy says so."""
+The runtime comes from npm packages with known checksums. Where they can't be had, the site has no live demo."""
 import sys
 from links import ROOT
 

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['QKV', 'modality_of', 'model_name', 'position_limit', 'encoder_layers', 'encoder_config', 'copy_model', 'set_depth',
-           'fix_batchnorm_momentum', 'layer_linears', 'class_for', 'classifier_class', 'rebuilt', 'image_size_of',
-           'check_processor_size', 'resize_positions', 'fixed_size', 'resize_processor']
+           'fix_batchnorm_momentum', 'layer_linears', 'class_for', 'classifier_class', 'labels_words', 'rebuilt',
+           'image_size_of', 'check_processor_size', 'resize_positions', 'fixed_size', 'resize_processor']
 
 # %% ../nbs/00k_architecture.ipynb #b8fc922f
 import copy, functools
 import torch
 from torch import nn
 from transformers import (AutoModelForImageClassification, AutoModelForSequenceClassification,
-                          PreTrainedConfig, PreTrainedModel)
+                          AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel)
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as IMAGE_TYPES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as TEXT_TYPES)
@@ -177,14 +177,23 @@ def class_for(
 
 def classifier_class(
     config:PreTrainedConfig, # of any classifier
+    words:bool=None,         # does it give a label to each word? None: as the config's class does
 ):                           # a class with `from_config` and `from_pretrained`
     "What builds and loads a config's classifier: transformers' auto class, or a subclass with fewer heads"
-    image = modality_of(config) == 'image'
-    auto = AutoModelForImageClassification if image else AutoModelForSequenceClassification
+    if words is None: words = labels_words(config)
+    auto = AutoModelForTokenClassification if words else AutoModelForSequenceClassification
+    if modality_of(config) == 'image': auto = AutoModelForImageClassification
     if not _misses_heads(config): return auto
     cls = type(_one_head(auto.from_config, config))
     chosen = class_for(cls, config)
     return auto if chosen is cls else chosen
+
+def labels_words(
+    model, # or its config
+)->bool:
+    "Does a classifier give a label to each word, and not to the whole text?"
+    names = model.architectures or [] if isinstance(model, PreTrainedConfig) else [type(model).__name__]
+    return any(name.endswith('ForTokenClassification') for name in names)
 
 def _misses_heads(config): # do the heads leave a part of the width unused?
     d = getattr(config, 'head_dim', None)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'ALL_SPLITS', 'TABLES', 'IMAGES', 'DEMO_TASKS', 'DEMO_MODELS', 'KNOWN', 'REGRESSION_METRICS',
-           'LABEL_METRICS', 'METRIC_NAMES', 'BACKENDS', 'FILE_BACKENDS', 'SHORT_NAMES', 'split_name', 'brief', 'listed',
-           'subfolders', 'images_in', 'tables_of', 'path_exists', 'find_task', 'check_task', 'find_transfer',
-           'check_transfer', 'check_model', 'check_choice', 'check_backend', 'is_between', 'check_temperature',
-           'full_names', 'check_numbers', 'training_fields', 'tracker_names', 'check_fields', 'check_tracker', 'fits',
-           'type_in_words', 'check_repo', 'check_online', 'find_record']
+           'LABEL_METRICS', 'WORD_METRICS', 'METRIC_NAMES', 'BACKENDS', 'FILE_BACKENDS', 'SHORT_NAMES', 'split_name',
+           'brief', 'listed', 'subfolders', 'images_in', 'tables_of', 'path_exists', 'find_task', 'check_task',
+           'find_transfer', 'check_transfer', 'check_model', 'check_choice', 'check_backend', 'is_between',
+           'check_temperature', 'full_names', 'check_numbers', 'training_fields', 'tracker_names', 'check_fields',
+           'check_tracker', 'fits', 'type_in_words', 'check_repo', 'check_online', 'find_record']
 
 # %% ../nbs/00j_checks.ipynb #00cj0004
 import difflib, math, os, re, types, typing
@@ -22,9 +22,9 @@ from .former import NEW_FIELDS
 # %% ../nbs/00j_checks.ipynb #0021f523
 SPLITS = ('train','tuning','validation','test')
 ALL_SPLITS = (*SPLITS, 'validation_mismatched')   # the last one of MNLI
-TABLES = ('.tsv','.csv','.jsonl','.ndjson','.json','.parquet')
+TABLES = ('.tsv','.csv','.jsonl','.ndjson','.json','.parquet','.conll')
 IMAGES = ('.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff')
-DEMO_TASKS = ('demo-text','demo-image','demo-labels')
+DEMO_TASKS = ('demo-text','demo-image','demo-labels','demo-words')
 DEMO_MODELS = {'demo-teacher':'teacher', 'demo-student':'student'}   # name -> role
 
 def _glue(columns, labels, metric='accuracy', **kw):
@@ -43,6 +43,7 @@ KNOWN = dict(
     wnli=_glue('sentence1 sentence2', 'not_entailment entailment'),
     beans=dict(columns=('image',), labels=['angular_leaf_spot','bean_rust','healthy'], metric='accuracy',
                hub='AI-Lab-Makerere/beans', augment=dict(vflip=True)),
+    wnut17=dict(columns=('tokens',), metric='f1', hub='leondz/wnut_17'),
     go_emotions=dict(columns=('text',), metric='map', header=('text','labels','id'),
         hub='google-research-datasets/go_emotions', labels=(
             'admiration amusement anger annoyance approval caring confusion curiosity desire disappointment '
@@ -160,7 +161,8 @@ def check_model(name:str|Path, train:bool=False)->str: # the same, or its local 
 # %% ../nbs/00j_checks.ipynb #164fe755
 REGRESSION_METRICS = ('pearson','spearman')
 LABEL_METRICS = ('map','micro_f1','macro_f1')   # of several labels a row
-METRIC_NAMES = ('accuracy','f1','matthews', *REGRESSION_METRICS, *LABEL_METRICS)
+WORD_METRICS = ('f1','precision','recall','word_accuracy','accuracy')   # of a label for each word
+METRIC_NAMES = tuple(dict.fromkeys(('accuracy','f1','matthews', *REGRESSION_METRICS, *LABEL_METRICS, *WORD_METRICS)))
 BACKENDS = ('torch','bnb','onnx','openvino')   # what can run an artifact; a checkpoint runs on the first
 FILE_BACKENDS = ('onnx','openvino')   # these run a file that is made of the artifact, on the CPU
 

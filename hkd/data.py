@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['Task', 'load_task', 'make_task', 'demo_task', 'augment', 'fingerprint', 'processor_key', 'ImageSet', 'Collator',
-           'prepare', 'load_transfer', 'perturbed']
+           'prepare', 'run_model', 'word_logits', 'load_transfer', 'perturbed']
 
 # %% ../nbs/00_data.ipynb #4a63730c
 import gzip, hashlib, json, random, warnings, zlib
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
@@ -17,15 +17,16 @@ from datasets import Dataset, Features, Image as ImageFeature, List, Value
 from fastcore.basics import listify
 from PIL import Image, ImageEnhance, ImageOps
 from .checks import (ALL_SPLITS, DEMO_TASKS, IMAGES, KNOWN, LABEL_METRICS, METRIC_NAMES,
-                        REGRESSION_METRICS, SPLITS, TABLES, brief, check_choice, check_transfer,
-                        find_task, find_transfer, listed)
+                        REGRESSION_METRICS, SPLITS, TABLES, WORD_METRICS, brief, check_choice,
+                        check_transfer, find_task, find_transfer, listed)
 from .demo import demo_parts
 from .files import HKDError
 from .images import open_image
 from .progress import heartbeat, quiet_datasets, shows_bars
 from .splits import content_keys, disjoint_splits
-from .tables import (check_texts, class_names, encode_label_lists, encode_labels, label_lists, plain_label,
-                        read_source, read_table)
+from .tables import (check_texts, class_names, encode_label_lists, encode_labels, encode_tags, holds_words,
+                        label_lists, plain_label, read_source, read_table)
+from .words import joined, locate, overlap
 
 # %% ../nbs/00_data.ipynb #c30de9e1
 @dataclass
@@ -41,10 +42,12 @@ class Task:
     seed:int=0                # the augmentation's seed
     left_out:dict=field(default_factory=dict) # split -> rows it lost because another split has their content
     several:bool=False        # any number of labels a row; `label` then has a 0 or 1 for each
+    words:bool=False          # a label for each word: the input column and `label` hold lists
 
     @property
-    def kind(self): # of prediction: 'classification', 'multi-label' or 'regression'
-        return 'regression' if self.labels is None else 'multi-label' if self.several else 'classification'
+    def kind(self): # of prediction: 'classification', 'multi-label', 'tokens' (a label for each word), 'regression'
+        if self.labels is None: return 'regression'
+        return 'multi-label' if self.several else 'tokens' if self.words else 'classification'
     @property
     def is_regression(self): return self.kind=='regression'
     @property
@@ -67,6 +70,7 @@ class Task:
     def __repr__(self):
         what = 'regression' if self.is_regression else ', '.join(self.labels)
         if self.several: what = f'any of {what}'
+        if self.words: what = f'for each word {what}'
         lost = {s: f' ({n:,} left out: in another split too)' for s, n in self.left_out.items()}
         sizes = ', '.join(f"{s} {len(ds):,}{lost.get(s, '')}" for s, ds in self.splits.items())
         return f"{self.name} ({self.modality}: {what}; {self.metric}) {sizes}"
@@ -79,7 +83,8 @@ def load_task(
     label=None,        # label column, or a list of columns with 0 and 1, a label each; None: detected
     labels:list=None,  # label names in order; None: detected
     metric:str=None,   # 'accuracy', 'f1', 'matthews'; 'pearson', 'spearman' for regression; 'map',
-                       # 'micro_f1', 'macro_f1' for several labels a row; None: fits the labels
+                       # 'micro_f1', 'macro_f1' for several labels a row; 'f1' (of entities) or 'word_accuracy'
+                       # for a label for each word; None: fits the labels
     tuning:float=.1,   # fraction of train (or number of examples) to make choices on
     seed:int=0,        # for what is cut from train, and for augmentation
 )->Task:
@@ -106,8 +111,10 @@ def _name_and_settings(source):
 # %% ../nbs/00_data.ipynb #1110bc03
 def _dataset(modality, inputs, labels):
     "Numbered rows"
+    words = modality=='text' and holds_words(next(iter(inputs.values())))
     feature = ImageFeature(decode=False) if modality=='image' else Value('string')
-    kinds = {float: Value('float32'), list: List(Value('int8'))}
+    if words: feature = List(feature)
+    kinds = {float: Value('float32'), list: List(Value('int16' if words else 'int8'))}
     label = kinds.get(type(labels[0]) if labels else int, Value('int64'))
     features = dict(id=Value('int64'), **{c:feature for c in inputs}, label=label)
     rows = dict(id=list(range(len(labels))), **inputs, label=labels)
@@ -121,14 +128,30 @@ def _check_names(where, modality, columns, labels, tuning):
         if modality=='text' and (c in ('id','label','image') or '\0' in str(c)):
             raise HKDError(where, f"a text column can't be called {brief(repr(c))}", "rename it")
 
-def _encoded(task, y, where):
+def _encoded(task, inputs, y, where):
+    texts = inputs[task.columns[0]]
+    if task.words!=(task.modality=='text' and holds_words(texts)):
+        raise HKDError(where, "some splits hold texts, others lists of words", "write all alike")
+    if task.words: return encode_tags(y, texts, task.labels, where)[0]
     if task.several: return encode_label_lists(label_lists(y, where, True), task.labels, where)
     return encode_labels(y, task.labels, where)
+
+def _check_metric(metric, words, lists, where):
+    "Refuse a metric of another kind of labels"
+    if metric: check_choice('metric', metric, METRIC_NAMES)
+    if words and metric not in (None, *WORD_METRICS):
+        raise HKDError(where, f"its words have labels each, and {metric} is for others",
+                       f"use metric={' or '.join(WORD_METRICS)}")
+    if metric=='word_accuracy' and not words:
+        raise HKDError(where, f"{metric} needs a label for each word", "use metric=accuracy")
+    if lists is not None and metric not in (None, *LABEL_METRICS):
+        raise HKDError(where, f"its rows hold several labels, and {metric} takes one",
+                       f"use metric={' or '.join(LABEL_METRICS)}, or another column with label= (--label)")
 
 def _check_classes(task, y, where):
     "Refuse labels that leave nothing to learn"
     if task.is_regression: return
-    seen = np.flatnonzero(np.any(y, 0)) if task.several else sorted(set(y))
+    seen = np.flatnonzero(np.any(y, 0)) if task.several else sorted(set(chain(*y) if task.words else y))
     if len(seen)>1: return
     only = brief(task.labels[seen[0]]) if len(seen) else 'none'
     raise HKDError(where, f"one class only ({only})", "a classifier needs at least two")
@@ -139,31 +162,30 @@ def make_task(
     columns:tuple,     # the input columns
     parts:dict,        # split -> (input columns as a dict of lists, labels as written, the file for messages)
     labels:list=None,  # label names in order; None: found in train
-    metric:str=None,   # one of `METRIC_NAMES`; None: accuracy, or map for several labels a row
+    metric:str=None,   # one of `METRIC_NAMES`; None: accuracy, map for several labels a row, f1 for words
     tuning:float=.1,   # fraction of train's contents to choose on (at most 1000), or their number
     phrases:bool=False,# train holds phrases of its own sentences, as SST-2 does
     augment:dict=None, # settings of `augment`
     seed:int=0,        # for the cut
 )->Task:
     "A task from its splits: rows numbered, labels read, contents kept apart"
-    if metric: check_choice('metric', metric, METRIC_NAMES)
     if unknown := [s for s in parts if s not in ALL_SPLITS]:
         warnings.warn(f"{name}: left out the splits {', '.join(unknown)}; hkd knows {', '.join(SPLITS)}")
     def is_hidden(labels): return all(plain_label(value)=='-1' for value in labels)
     parts = {s:p for s, p in parts.items() if s not in unknown and (s=='train' or not is_hidden(p[1]))}
     if 'train' not in parts: raise HKDError(f"{name}: no train split; found {', '.join(parts) or 'nothing'}")
-    y, where = parts['train'][1:]
-    lists = label_lists(y, where, metric in LABEL_METRICS)
-    if lists is not None and metric not in (None, *LABEL_METRICS):
-        raise HKDError(where, f"its rows hold several labels, and {metric} takes one",
-                       f"use metric={' or '.join(LABEL_METRICS)}, or another column with label= (--label)")
+    inputs, y, where = parts['train']
+    words = modality=='text' and holds_words(inputs[columns[0]])
+    lists = None if words else label_lists(y, where, metric in LABEL_METRICS)
+    _check_metric(metric, words, lists, where)
     if metric in REGRESSION_METRICS: labels = None
+    elif words: labels = encode_tags(y, inputs[columns[0]], labels, where)[1]
     elif labels is None: labels = class_names(y if lists is None else [*chain(*lists)], where)
     _check_names(where, modality, columns, labels, tuning)
-    metric = metric or ('accuracy' if lists is None else 'map')
-    several = lists is not None
-    task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed, several=several)
-    data = {s: _dataset(modality, x, _encoded(task, y, where)) for s, (x, y, where) in parts.items()}
+    metric = metric or ('f1' if words else 'accuracy' if lists is None else 'map')
+    task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed,
+                several=lists is not None, words=words)
+    data = {s: _dataset(modality, x, _encoded(task, x, y, where)) for s, (x, y, where) in parts.items()}
     _check_classes(task, data['train']['label'][:], where)
     splits, left_out = disjoint_splits(task, data, tuning, phrases)
     if s := next((s for s in splits if not len(splits[s])), None):
@@ -173,10 +195,10 @@ def make_task(
 
 # %% ../nbs/00_data.ipynb #2d0460f8
 def demo_task(
-    kind:str='text', # 'text', 'image' or 'labels' (texts with several labels)
+    kind:str='text', # 'text', 'image', 'labels' (several for a text) or 'words' (one for each word)
     seed:int=0,      # another seed, other examples
 )->Task:
-    "A small generated task of film reviews or drawn leaves: no network, no files, the same everywhere"
+    "A small generated task of sentences or drawn leaves: no network, no files, the same everywhere"
     parts, augment = demo_parts(kind, seed), dict(vflip=True) if kind=='image' else None
     modality = 'image' if kind=='image' else 'text'
     return make_task(f'demo-{kind}', modality, tuple(parts['train'][0]), parts, augment=augment)
@@ -228,6 +250,22 @@ def processor_key(processor)->str: # a hash, or JSON
     return json.dumps(settings, sort_keys=True, default=str)
 
 # %% ../nbs/00_data.ipynb #a29b01c3
+def _in_windows(texts, tokenizer, limit):
+    "Token ids of lists of words: those of all windows of a text in a row, the windows' lengths, each word's place"
+    plain, spans = zip(*map(joined, texts))
+    cut = tokenizer(list(plain), truncation=True, max_length=limit, stride=overlap(limit),
+                    return_overflowing_tokens=True, return_attention_mask=False)
+    found, windows = dict(input_ids=[], windows=[], words=[]), [[] for _ in texts]
+    for i, row in zip(cut['overflow_to_sample_mapping'], range(len(cut['input_ids']))): windows[i].append(row)
+    for rows, where in zip(windows, spans):
+        ids = [cut['input_ids'][row] for row in rows]
+        starts = [0, *accumulate(map(len, ids))]
+        _, places = locate([cut.encodings[row] for row in rows], where)
+        found['input_ids'].append([*chain(*ids)])
+        found['windows'].append([*map(len, ids)])
+        found['words'].append([starts[w]+token for w, token in places])
+    return found
+
 def _tokenized(task, ds, tokenizer, max_length):
     if tokenizer.pad_token is None:
         raise HKDError(type(tokenizer).__name__, "it has no padding token",
@@ -235,7 +273,8 @@ def _tokenized(task, ds, tokenizer, max_length):
     limit = min(max_length, tokenizer.model_max_length)
     def tokenize(batch):
         texts = [batch[c] for c in task.columns]
-        out = tokenizer(*texts, truncation=True, max_length=limit, return_attention_mask=False)
+        if task.words: out = _in_windows(texts[0], tokenizer, limit)
+        else: out = dict(tokenizer(*texts, truncation=True, max_length=limit, return_attention_mask=False))
         now.done += len(out['input_ids'])
         heartbeat.beat()
         return {**out, 'length': list(map(len, out['input_ids']))}
@@ -288,7 +327,7 @@ class ImageSet(torch.utils.data.Dataset):
 # %% ../nbs/00_data.ipynb #f5b3ae38
 @dataclass
 class Collator:
-    "Joins examples to a batch: texts padded to the longest, images through the processor"
+    "Joins examples to a batch: texts padded to the longest, images through the processor; see `run_model`"
     processor:object         # tokenizer or image processor
     missing:object=-100      # what stands for a missing label, see `Task`
     def __call__(self, rows):
@@ -297,14 +336,37 @@ class Collator:
         if 'image' in rows[0]:
             batch = self.processor(images=[row['image'] for row in rows], return_tensors='pt')
         elif 'pixel_values' in rows[0]: batch = {k: torch.stack([row[k] for row in rows]) for k in rows[0]}
+        elif 'words' in rows[0]: batch = _join_windows(rows, self.processor)
         else: batch = self.processor.pad(rows, return_tensors='pt')
         last = torch.channels_last   # in this order in memory a convolution is up to three times as fast
         batch = {k: v.contiguous(memory_format=last) if v.ndim==4 else v for k, v in batch.items()}
         if any(label is not None for label in labels):
             labels = [self.missing if label is None or label==-100 else label for label in labels]
             whole = isinstance(self.missing, int)
-            batch['labels'] = torch.tensor(labels, dtype=torch.long if whole else torch.float32)
+            if 'words' in batch: batch['labels'] = _word_labels(labels, batch['words'])
+            else: batch['labels'] = torch.tensor(labels, dtype=torch.long if whole else torch.float32)
         return batch
+
+def _join_windows(rows, tokenizer):
+    "All windows of some texts as model inputs, and for each word the place of its first token among their tokens"
+    lengths = [np.array(row['windows']) for row in rows]
+    ids = [part for row, n in zip(rows, lengths) for part in np.split(row['input_ids'], n.cumsum()[:-1])]
+    batch = tokenizer.pad([dict(input_ids=part.tolist()) for part in ids], return_tensors='pt')
+    width, before, words = batch['input_ids'].shape[1], 0, []
+    for row, n in zip(rows, lengths):
+        window = np.searchsorted(n.cumsum(), row['words'], side='right')
+        inside = np.array(row['words'])-(n.cumsum()-n)[window]
+        if tokenizer.padding_side=='left': inside += width-n[window]
+        words.append(torch.tensor((before+window)*width+inside))
+        before += len(n)
+    return dict(words=torch.nn.utils.rnn.pad_sequence(words, True, -1), **batch)
+
+def _word_labels(labels, words):
+    "The labels of each text's words; -100 where there is no label or no word"
+    found = torch.full(words.shape, -100)
+    for row, label in zip(found, labels):
+        if isinstance(label, list): row[:len(label)] = torch.tensor(label)
+    return found
 
 # %% ../nbs/00_data.ipynb #5ec068df
 def prepare(
@@ -320,6 +382,23 @@ def prepare(
     if task.modality=='text': return _tokenized(task, ds, processor, max_length)
     return ImageSet(task, ds, view, processor if keep else None)
 
+# %% ../nbs/00_data.ipynb #wda00002
+def run_model(
+    model,      # a classifier
+    batch:dict, # of a `Collator`, without labels
+)->torch.Tensor: # logits (examples, classes), or (examples, words, classes)
+    "What a model says of each example, or of each word"
+    words = batch.get('words')
+    z = model(**{k:v for k, v in batch.items() if k!='words'}).logits
+    return z if words is None else word_logits(z, words)
+
+def word_logits(
+    z:torch.Tensor,     # (windows, tokens, classes)
+    words:torch.Tensor, # (examples, words), from a `Collator`
+)->torch.Tensor:        # (examples, words, classes), 0 where there is no word
+    "The logits of each word's first token"
+    return z.flatten(0, 1)[words.clamp(min=0)] * (words>=0)[...,None]
+
 # %% ../nbs/00_data.ipynb #1a5e0ad9
 def load_transfer(
     source,       # texts, a .txt or .txt.gz file, a table, a folder of images, a Dataset; or 'perturbed'
@@ -331,6 +410,7 @@ def load_transfer(
     inputs = _transfer_inputs(source, task, most, seed)
     n = len(inputs[task.columns[0]])
     if not n: raise HKDError(f"{source}: the transfer set is empty; give at least one example")
+    if task.words: inputs = {c: [x.split() if isinstance(x, str) else list(x) for x in inputs[c]] for c in inputs}
     if task.modality=='text': check_texts(inputs, task.columns, 'transfer set')
     ds = _dataset(task.modality, inputs, [0]*n).remove_columns('label')
     keys = content_keys(task, {'transfer':ds} | {s:d for s, d in task.splits.items() if s!='train'})
@@ -382,7 +462,7 @@ def perturbed(
     "Texts of the training set, changed at random. Reference: Tang et al. 2019, arXiv:1903.12136"
     if task.modality!='text': raise HKDError(task.name, "images are augmented instead", "set views")
     rng = np.random.default_rng(seed)
-    columns = {c: [text.split() for text in task.splits['train'][c]] for c in task.columns}
+    columns = {c: [text if task.words else text.split() for text in task.splits['train'][c]] for c in task.columns}
     words = np.array([w for texts in columns.values() for text in texts for w in text], dtype=object)
     length = np.array([sum(map(len, row)) for row in zip(*columns.values())], dtype=float)
     def change(text):

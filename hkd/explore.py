@@ -65,7 +65,7 @@ def differing(
     "Examples for which two models of a run predict different classes; first those where `a` is right"
     from hkd.data import load_task
     from hkd.heads import decision_threshold
-    from hkd.scores import decisions
+    from hkd.scores import alike, decisions, labels_of
     from hkd.teachers import teacher_logits
     record = load_results(Path(folder)/'results.json')
     recipe, split = record.config['recipe'], split or record.rows[0].split
@@ -78,13 +78,17 @@ def differing(
         model = load(Path(folder)/stage, backend or None, task)
         return decisions(task, teacher_logits(model, task, split), decision_threshold(model))
     of_a, of_b, examples = classes(a), classes(b), task.split(split)
-    y = np.asarray(examples['label'])
-    def equal(p, q): return (p == q).all(-1) if task.several else p == q
-    rows = sorted(np.flatnonzero(~equal(of_a, of_b)), key=lambda i: not equal(of_a[i], y[i]))[:most]
+    y = labels_of(task, split)
+    right = alike(task, of_a, y)
+    rows = sorted(np.flatnonzero(~alike(task, of_a, of_b)), key=lambda i: not right[i])[:most]
     def named(k):
+        if task.words: return ' '.join(task.labels[i] for i in k)
         if not task.several: return task.labels[k]
         return ', '.join(name for name, has in zip(task.labels, k) if has) or '–'
     columns = task.columns if task.modality == 'text' else ['id']
-    inputs = [[str(examples[int(i)][column]) for column in columns] for i in rows]
-    cells = [texts + [named(k[i]) for k in (y, of_a, of_b)] for texts, i in zip(inputs, rows)]
+    def as_read(x): return ' '.join(x) if isinstance(x, list) else str(x)
+    inputs = [[as_read(examples[int(i)][column]) for column in columns] for i in rows]
+    seen = [y[i] != -100 if task.words else ... for i in rows]   # the words of a text
+    cells = [texts + [named(k[i][words] if task.words else k[i]) for k in (y, of_a, of_b)]
+             for texts, i, words in zip(inputs, rows, seen)]
     return Table(['name', *['source']*(len(columns)+2)], [*columns, 'label', a, b], cells)

@@ -17,7 +17,9 @@ from .files import HKDError, MissingExtra, atomic_write, check_folder_name
 from .images import open_image
 from .light import light_settings, onnx_folder
 from .manifest import is_artifact
-from .architecture import encoder_config, fixed_size, image_size_of, modality_of, position_limit
+from .words import text_of
+from .architecture import (encoder_config, fixed_size, image_size_of, labels_words, modality_of,
+                              position_limit)
 from .models import input_length, load_model, processor_of, read_processor
 from .artifact import LOADERS, logit_difference, float_copy, load_compressed, load_torch, read_skeleton
 
@@ -93,6 +95,7 @@ def _prepared(model, samples, size=32):
     if modality_of(model.config) == 'image':
         return [dict(model.processor(images=[*map(open_image, p)], return_tensors='pt')) for p in parts]
     cut = dict(padding=True, truncation=True, max_length=input_length(model), return_tensors='pt')
+    if labels_words(model): parts = [[text_of(x)[0] for x in part] for part in parts]
     columns = lambda part: map(list, zip(*[x if isinstance(x, (tuple, list)) else (x,) for x in part]))
     return [dict(model.processor(*columns(part), **cut)) for part in parts]
 
@@ -105,7 +108,7 @@ def write_graph(
     examples = _made_up(model)[0]
     axes = {k: {0: 'batch', 1: 'length'} if x.dim() == 2 else {0: 'batch'} for k, x in examples.items()}
     how = dict(dynamo=False, opset_version=17, input_names=list(examples), output_names=['logits'],
-               dynamic_axes=axes | dict(logits={0: 'batch'}))
+               dynamic_axes=axes | dict(logits={0: 'batch', 1: 'length'} if labels_words(model) else {0: 'batch'}))
     graph, inputs = _Logits(model, list(examples)).eval(), tuple(examples.values())
     with warnings.catch_warnings(), no_log():
         warnings.simplefilter('ignore')    # about tracing, and about the old exporter, which is faster
@@ -225,7 +228,7 @@ def _cached_onnx(folder, manifest):
         model = load_torch(folder, manifest)
         export_onnx(model, tmp)
         length = None if modality_of(model.config) == 'image' else input_length(model)
-        settings = light_settings(model.config, model.processor, length)
+        settings = light_settings(model.config, model.processor, length, labels_words(model))
         atomic_write(file.parent/'light.json', json.dumps(settings, ensure_ascii=False))
         os.replace(Path(tmp)/file.name, file)
     return file

@@ -12,11 +12,11 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from .files import HKDError
 from .checks import listed
-from .architecture import copy_model, modality_of, model_name
+from .architecture import copy_model, labels_words, modality_of, model_name
 
 # %% ../nbs/00l_heads.ipynb #6b8c3509
 PROBLEM_TYPES = {'classification': 'single_label_classification', 'multi-label': 'multi_label_classification',
-                 'regression': 'regression'}   # a task's kind -> the name that transformers gives it
+                 'tokens': None, 'regression': 'regression'}   # a task's kind -> the name that transformers gives it
 
 def decision_threshold(
     model:PreTrainedModel, # a classifier
@@ -37,6 +37,9 @@ def head_problem(
 )->str|None:               # why its head cannot, or None if it can
     "Compare a trained head with a task"
     names, n = label_names(model.config), task.num_labels
+    if labels_words(model) != (task.kind == 'tokens'):
+        return f"its head gives a label to each {'word' if labels_words(model) else 'text'}, and task {task.name!r} has " \
+               f"one for each {'text' if labels_words(model) else 'word'}"
     if len(names) != n: return f"its head has {len(names)} outputs, but task {task.name!r} needs {n}"
     trained, several = model.config.problem_type, task.kind == 'multi-label'
     if trained == PROBLEM_TYPES['multi-label'] and not several:

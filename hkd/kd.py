@@ -24,6 +24,8 @@ def _check_kind(loss, kind):
         raise HKDError(f"loss={loss!r}", "needs classes and this is a regression", "use 'mse'")
     if kind=='multi-label' and loss in ('dkd', 'dist'):
         raise HKDError(f"loss={loss!r}", "needs one label a row and these rows have several", "use 'soft'")
+    if kind=='tokens' and loss=='rkd':
+        raise HKDError(f"loss={loss!r}", "compares whole texts and here each word has a label", "use 'soft'")
 
 @dataclass
 class KD:

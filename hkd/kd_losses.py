@@ -266,7 +266,7 @@ def label_loss(
     if y is None: return z.sum()*0
     known = y != -100
     n = known.sum().clamp(min=1)
-    if kind == 'classification': return F.cross_entropy(z, y, ignore_index=-100, reduction='sum') / n
+    if kind in ('classification', 'tokens'): return F.cross_entropy(z, y, ignore_index=-100, reduction='sum') / n
     if kind == 'regression':
         return (z.flatten() - y.flatten()).masked_fill(~known.flatten(), 0).pow(2).sum() / n
     each = F.binary_cross_entropy_with_logits(z, y.clamp(min=0).to(z.dtype), reduction='none')

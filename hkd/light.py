@@ -14,6 +14,7 @@ from .files import HKDError, cache_folder, read_json, text_sha256
 from . import __version__
 from .images import open_image, pixel_settings, pixels
 from .manifest import check_files, find_artifact
+from .words import entities_in, overlap, text_of
 
 # %% ../nbs/00i_light.ipynb #cbbb41c0
 def _several(z, labels, classes, threshold):
@@ -42,9 +43,11 @@ def predictions(
     return [dict(x, probabilities=dict(zip(labels, row.tolist()))) for x, row in zip(found, p)]
 
 # %% ../nbs/00i_light.ipynb #06ec959a
-def _text_settings(tokenizer, max_length):
-    "A tokenizer as the text it can be made of again, ready to cut and pad"
-    tokenizer(['a'], padding=True, truncation=True, max_length=max_length)
+def _text_settings(tokenizer, max_length, words):
+    "A tokenizer as the text it can be made of again, ready to cut and pad; `words`: into windows that overlap"
+    length = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
+    windows = dict(stride=overlap(length), return_overflowing_tokens=True) if words else {}
+    tokenizer(['a'], padding=True, truncation=True, max_length=max_length, **windows)
     spec = tokenizer.backend_tokenizer.to_str()
     return dict(tokenizer=spec, split_special=bool(getattr(tokenizer, 'split_special_tokens', False)))
 
@@ -56,7 +59,9 @@ def _tokenizer(settings):
 
 def _token_ids(tok, texts):
     "The network's inputs for texts, or for pairs of texts"
-    rows = tok.encode_batch(texts)
+    return _network_inputs(tok.encode_batch(texts))
+
+def _network_inputs(rows):
     found = dict(input_ids=[r.ids for r in rows], attention_mask=[r.attention_mask for r in rows],
                  token_type_ids=[r.type_ids for r in rows])
     return {k: np.array(v, dtype=np.int64) for k, v in found.items()}
@@ -92,11 +97,12 @@ def light_settings(
     config,              # of a classifier
     processor,           # its tokenizer or image processor
     max_length:int=None, # tokens a text is cut to; None: the tokenizer's own limit
+    words=False,         # does it give a label to each word?
 )->dict:                 # {} where transformers is needed
     "All that a prediction needs besides the ONNX file"
     text = getattr(processor, 'backend_tokenizer', None) is not None
     if text:
-        how = _text_settings(processor, max_length)
+        how = _text_settings(processor, max_length, words)
         same = _same_texts(processor, max_length, how)
     else:
         how = dict(pixels=pixel_settings(processor.to_dict()))
@@ -104,7 +110,7 @@ def light_settings(
     if not same: return {}
     labels = [config.id2label[i] for i in range(config.num_labels)]
     threshold = getattr(config, 'hkd_threshold', .5)
-    about = dict(problem_type=config.problem_type, labels=labels, threshold=threshold)
+    about = dict(problem_type=config.problem_type, labels=labels, threshold=threshold, words=words)
     return dict(about, modality='text' if text else 'image', **how)
 
 # %% ../nbs/00i_light.ipynb #f26b6aa4
@@ -150,13 +156,19 @@ class LightModel:
         classes=False,     # also the probability of each class
     )->list:               # as from `hkd.training.predict`
         "The artifact's predictions for new inputs"
-        out = []
-        for i in range(0, len(items), batch_size):
-            x = self.inputs(items[i:i+batch_size])
-            out.append(self.session.run(None, {k: x[k] for k in self.names})[0])
-        s = self.settings
+        parts = [items[i:i+batch_size] for i in range(0, len(items), batch_size)]
+        if self.settings.get('words'): return [found for part in parts for found in self._entities(part)]
+        out, s = [self._run(self.inputs(part)) for part in parts], self.settings
         about = s['labels'], s['problem_type'], classes, s.get('threshold', .5)
         return predictions(np.concatenate(out), *about)
+
+    def _run(self, x): return self.session.run(None, {k: x[k] for k in self.names})[0]
+
+    def _entities(self, items):
+        rows = self.tokenizer.encode_batch([text_of(item)[0] for item in items])
+        windows = [[row, *row.overflowing] for row in rows]
+        z = self._run(_network_inputs([w for each in windows for w in each]))
+        return entities_in(items, windows, z, self.settings['labels'])
 
 # %% ../nbs/00i_light.ipynb #e5968e92
 def load_light(

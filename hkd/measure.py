@@ -21,7 +21,7 @@ from .manifest import find_artifact
 from .artifact import artifact_bytes, load_compressed
 from .checks import BACKENDS, FILE_BACKENDS, check_backend
 from .data import load_task
-from .scores import score
+from .scores import labels_of, score
 from .files import HKDError, find_model
 from .models import content_hash, load_model, processor_of
 from .architecture import modality_of, model_name, position_limit
@@ -219,11 +219,11 @@ def classification_metrics(
     threshold=.5, # several labels a row: the probability from which an example has a label
 )->dict:        # metrics, n, and for classes interval, calibration and accuracy by class
     "Metrics of a model's logits"
-    y = np.asarray(task.split(split)['label'])
+    y = labels_of(task, split)
     out = dict(task=task.name, split=split, n=len(y), **score(task, z, y, threshold))
     if task.is_regression: return out
     interval = list(wilson(round(out['accuracy']*len(y)/100), len(y)))
-    if task.several: return out | dict(interval=interval)
+    if task.several or task.words: return out | dict(interval=interval)
     return out | dict(interval=interval, ece=ece(z, y), class_accuracy=class_accuracy(z, y, task.labels))
 
 # %% ../nbs/05e_measure.ipynb #09d44fe4

@@ -26,7 +26,7 @@ from .files import (HKDError, MissingError, atomic_dir, atomic_write, check_outp
 from .masks import load_masks, mask_files
 from .architecture import (check_processor_size, classifier_class, encoder_config, encoder_layers,
                               fix_batchnorm_momentum, layer_linears, modality_of, model_name, position_limit,
-                              rebuilt, resize_positions, set_depth)
+                              labels_words, rebuilt, resize_positions, set_depth)
 from .heads import in_backbone, label_parameters, reset_outputs, set_labels
 
 # %% ../nbs/00d_models.ipynb #422afdaf
@@ -235,12 +235,13 @@ def load_model(
     _check_sums(name, path)
     config = load_config(name, path)
     if processor is None: processor = load_processor(name)
+    words = _head_for_words(name, config, task, reset_head)
     with load_errors(name), quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, info = classifier_class(config).from_pretrained(
+        model, info = classifier_class(config, words).from_pretrained(
             path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
             local_files_only=only_local(path), ignore_mismatched_sizes=True, output_loading_info=True)
-    model.new_head = _check_weights(name, model, info)
+    model.new_head = _check_weights(name, model, info) or words != labels_words(config)
     if model.new_head:
         if task is None: raise HKDError(name, "a backbone without a classification head", "name its task")
         reset_outputs(model, task.num_labels, seed)
@@ -252,6 +253,16 @@ def load_model(
     if image_size: model = resize_positions(model, image_size)
     check_fit(name, model, model.processor)
     return load_masks(model, path)
+
+def _head_for_words(name, config, task, reset_head):
+    "Whether a model's head is to give a label to each word; an error where its trained head does otherwise"
+    own = labels_words(config)
+    if task is None or (words := task.kind == 'tokens') == own: return own
+    trained = any(a.endswith(('ForTokenClassification', 'ForSequenceClassification')) for a in config.architectures or [])
+    if not trained or reset_head: return words
+    raise HKDError(name, f"its head gives a label to each {'word' if own else 'text'}, and task {task.name!r} has one "
+                   f"for each {'word' if words else 'text'}",
+                   "fine-tune it on this task first (in Python, reset_head=True starts a new head)")
 
 def weight_sums(
     folder, # of a checkpoint
@@ -383,7 +394,7 @@ def model_from_config(
     config.num_labels, config.architectures, config._name_or_path = task.num_labels, [], ''
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = classifier_class(config).from_config(config, dtype=torch.float32).eval()
+        model = classifier_class(config, task.kind == 'tokens').from_config(config, dtype=torch.float32).eval()
     model.processor, model.new_head = _limited(model, processor), True
     fix_batchnorm_momentum(model)
     check_fit(type(model).__name__, model, processor)

@@ -10,7 +10,7 @@ import numpy as np, torch
 from torch.nn import functional as F
 from .files import HKDError
 from .data import load_task
-from .scores import decisions, score
+from .scores import alike, decisions, labels_of, score
 from .models import quiet
 from .teachers import (MeanEnsemble, check_teacher, code_hash, device_of, evaluation_mode, load_members,
                           mean_weights, teacher_logits, to_device)
@@ -127,14 +127,15 @@ class TeacherEnsemble(MeanEnsemble):
             why = 'its weights exist only in training, so it cannot predict'
             raise HKDError(self, why, 'choose other weights')
         task = load_task(task)
-        z = np.stack(_member_logits(self, task, split, max_length), 1)
-        return self.combine(torch.from_numpy(z), None, 1., task.kind).numpy()
+        z = torch.from_numpy(np.stack(_member_logits(self, task, split, max_length), -2))
+        flat = self.combine(z.reshape(-1, *z.shape[-2:]), None, 1., task.kind)   # texts, or the words of all texts
+        return flat.reshape(*z.shape[:-2], z.shape[-1]).numpy()
 
     def evaluate(self, task, split=None, max_length=None)->dict: # metrics in percent, and n
         "The metrics of the ensemble on a split"
         task = load_task(task)
         split = split or task.eval_split
-        y = np.asarray(task.split(split)['label'])
+        y = labels_of(task, split)
         return dict(score(task, self.logits(task, split, max_length), y), n=len(y))
 
     def __repr__(self): return f'TeacherEnsemble({len(self.teachers)} teachers, weights={self.weights!r})'
@@ -167,5 +168,4 @@ def agreement(
     if task.is_regression: raise HKDError(task.name, 'a regression has no classes', 'compare the predictions')
     ensemble = teachers if hasattr(teachers, 'teachers') else MeanEnsemble(teachers)
     answers = np.stack([decisions(task, z) for z in _member_logits(ensemble, task, split, 128)])
-    same = answers[:, None] == answers[None]
-    return 100*(same.all(-1) if task.several else same).mean(-1)
+    return 100*np.array([[alike(task, p, q).mean() for q in answers] for p in answers])

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from scipy.stats import binomtest
 from .data import Task, load_task
-from .scores import is_right
+from .scores import is_right, labels_of
 from .checks import DEMO_MODELS, find_task, find_transfer
 from .heads import decision_threshold
 from .files import HKDError, RunConflict, atomic_write, file_sha256, find_model, located, run_lock
@@ -98,7 +98,7 @@ def eval_splits(task)->list: # names
 def _quality(model, task, split, max_length):
     "Metrics of a model on a split, and which examples it has right"
     z,threshold = predict_logits(model, task, split, max_length=max_length), decision_threshold(model)
-    right = None if task.is_regression else is_right(task, z, task.splits[split]['label'], threshold)
+    right = None if task.is_regression else is_right(task, z, labels_of(task, split), threshold)
     return classification_metrics(task, split, z, threshold), right
 
 def _load_rows(rows, task):
@@ -185,6 +185,7 @@ def _ensembles(jobs, task, seed):
 def _rarer(jobs, task):
     "Of each student with a trimmed vocabulary, how it does on words that the training texts lack"
     split = eval_splits(task)[0]
+    if task.words: return   # a rarer word may be another kind of name
     for shrink in (job for job in jobs if getattr(job.stage, 'vocab', False)):
         student = _trimmed_student(jobs, shrink)
         if student is None: continue

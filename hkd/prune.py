@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from fastcore.meta import delegates
 from .files import HKDError
 from .kd import KD, split_kd
-from .data import Collator, Task, load_task, prepare
+from .data import Collator, Task, load_task, prepare, run_model
 from .masks import attach_mask
 from .architecture import copy_model, encoder_config, encoder_layers, layer_linears, rebuilt
 from .heads import in_backbone
@@ -264,7 +264,8 @@ def _taylor(model, task, parts, heads, batches):
         for batch in batches:
             batch = to_device(batch, device)
             y = batch.pop('labels')
-            z = model(**batch).logits.float()
+            z = run_model(model, batch).float()
+            if task.words: z, y = z.flatten(0, 1), y.flatten()
             loss = label_loss(z, y, task.kind)
             total = [t + grad.abs() for t, grad in zip(total, torch.autograd.grad(loss, gates))]
     finally:

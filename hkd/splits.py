@@ -103,11 +103,13 @@ def holdout(
     return stay, sorted(rows[key][0] for key in held)
 
 # %% ../nbs/00a_splits.ipynb #27d9c1d2
+def _plain(text): return normalize(' '.join(text) if isinstance(text, list) else text)   # or its words
+
 def content_keys(task, parts:dict)->dict: # split -> key of each row
     "Rows with the same key have the same content; images are compared across all splits"
     if task.modality=='text':
         rows = {s: zip(*(ds[c][:] for c in task.columns)) for s, ds in parts.items()}
-        return {s: ['\x1f'.join(map(normalize, row)) for row in rows[s]] for s in parts}
+        return {s: ['\x1f'.join(map(_plain, row)) for row in rows[s]] for s in parts}
     images = (open_image(row) for ds in parts.values() for row in ds['image'])
     groups = iter(near_duplicates(*zip(*((difference_hash(im), thumbnail(im)) for im in images))))
     return {s: [next(groups) for _ in range(len(ds))] for s, ds in parts.items()}

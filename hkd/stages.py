@@ -15,6 +15,7 @@ import numpy as np
 from .artifact import save_compressed
 from .manifest import is_artifact, read_manifest
 from .data import Task, load_transfer
+from .words import text_of
 from .demo import demo_config, demo_tokenizer
 from .checks import DEMO_MODELS, check_transfer
 from .files import HKDError, OutputDir, RunConflict, find_model, located, text_sha256
@@ -204,7 +205,7 @@ RUNNERS = dict(finetune=_finetune, shrink=_shrink, distill=_distill, prune=_prun
 # %% ../nbs/05gc_stages.ipynb #695dc5ce
 def train_texts(task)->list: # of text
     "All texts of the training split"
-    return [text for c in task.columns for text in task.splits['train'][c]]
+    return [text_of(x)[0] for c in task.columns for x in task.splits['train'][c]]
 
 # %% ../nbs/05gc_stages.ipynb #762fa0f7
 def _check_checkpoint(name, task):

@@ -21,8 +21,9 @@ from torch.utils.data import ConcatDataset, Dataset
 from fastcore.basics import listify
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
-from .data import Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key
-from .scores import score
+from .data import (Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key,
+                      run_model)
+from .scores import each_word, labels_of, score
 from .files import HKDError, atomic_write, cache_folder, text_sha256, writing
 from .kd import KD
 from .kd_losses import NEEDS_LABELS
@@ -70,20 +71,24 @@ def predict_logits(
     max_length:int=None,       # tokens a text is cut to; None: as `predict` does, see `input_length`
     batch_size:int=64,         # examples a batch
     bf16:bool=False,           # autocast to bfloat16: faster, less exact; never for regression
-)->np.ndarray:                 # raw logits (examples, classes), float32, in the split's order
+)->np.ndarray:                 # raw logits (examples, classes), float32, in the split's order; where words have
+                               # labels (examples, words, classes), 0 behind the last word
     "A model's logits for each example of a split"
     processor,device = processor_of(model), device_of(model)
     ds = prepare(task, split, processor, token_limit(model, task, max_length), view)
     order = np.arange(len(ds))
     if task.modality=='text': order = np.argsort(-np.asarray(ds['length']), kind='stable')
-    out = np.empty((len(ds), task.num_labels), dtype=np.float32)
+    words = (max(map(len, ds['words']), default=0),) if task.words else ()
+    out = np.zeros((len(ds), *words, task.num_labels), dtype=np.float32)
     cast = torch.autocast(device.type, torch.bfloat16, enabled=bf16 and not task.is_regression)
     batches = np.array_split(order, max(1, -(-len(ds)//batch_size)))
     with evaluation_mode(model), cast:
         for rows in progress_bar(batches, f'predictions for {len(ds):,} examples'):
             batch = Collator(processor)([ds[int(i)] for i in rows])
             batch.pop('labels', None)
-            out[rows] = model(**to_device(batch, device)).logits.float().cpu().numpy()
+            z = run_model(model, to_device(batch, device)).float().cpu().numpy()
+            if task.words: out[rows,:z.shape[1]] = z
+            else: out[rows] = z
     return out
 
 # %% ../nbs/01b_teachers.ipynb #7be342e0
@@ -105,14 +110,14 @@ def teacher_logits(
     view:int=None,       # which augmented view; None: the image itself
     max_length:int=None, # tokens a text is cut to, see `predict_logits`
     bf16:bool=False,     # see `predict_logits`
-)->np.memmap:            # raw logits (examples, classes), float32, in the split's order
+)->np.memmap:            # raw logits, see `predict_logits`
     "A teacher's logits, computed once and read from disk afterwards"
     ds = task.split(split) if isinstance(split, str) else split
     max_length,bf16 = token_limit(teacher, task, max_length), bf16 and not task.is_regression
     file = _cache_file(teacher, task, ds, view, max_length, bf16)
-    if (z := _read_cached(file)) is not None and z.shape==(len(ds), task.num_labels): return z
+    if (z := _read_cached(file)) is not None and (z.shape[0], z.shape[-1])==(len(ds), task.num_labels): return z
     z = predict_logits(teacher, task, ds, view, max_length, bf16=bf16)
-    if bad := int((~np.isfinite(z)).any(1).sum()):
+    if bad := int((~np.isfinite(z)).reshape(len(z), -1).any(1).sum()):
         problem = f"its logits are not finite for {bad} of {len(z)} examples"
         raise HKDError(f"teacher {model_name(teacher)}", problem, "train it again")
     np.save(data := io.BytesIO(), z)
@@ -158,7 +163,7 @@ def check_teacher(
     name,train_it = f'teacher {model_name(teacher)}', f'fine-tune it on {task.name} first'
     if problem := head_problem(teacher, task): raise HKDError(name, problem, train_it)
     z = np.asarray(teacher_logits(teacher, task, 'tuning', max_length=max_length, bf16=bf16))
-    y = np.asarray(task.splits['tuning']['label'])
+    z,y = each_word(task, z, labels_of(task, 'tuning'))
     if task.several: return _check_several(name, task, z, y, train_it)
     if task.is_regression:
         r = score(task, z, y)['pearson']
@@ -301,7 +306,12 @@ class TeacherLogits:
     views:list # of each view a list of arrays, one for each source
     def __call__(self, rows, view=0): # -> (rows, classes)
         logits = ConcatDataset(self.views[view % len(self.views)])
-        return torch.tensor(np.stack([logits[r] for r in rows]))
+        return torch.tensor(_stacked([logits[r] for r in rows]))
+
+def _stacked(z): # logits of examples; those of words are as many as in the longest text of their source
+    if z[0].ndim==1 or len({len(x) for x in z})==1: return np.stack(z)
+    width = max(map(len, z))
+    return np.stack([np.pad(x, ((0, width-len(x)), (0, 0))) for x in z])
 
 @dataclass
 class EnsembleLogits:
@@ -386,7 +396,7 @@ def _check_ensemble(teacher, task, kd, unlabeled):
                        "give a single teacher, or leave it out")
     if teacher.needs_labels and unlabeled:
         raise HKDError(f"{teacher}", f"its weights need labels, not {unlabeled}", "choose other weights")
-    if task.kind!='classification' and teacher.needs_classes:
+    if task.kind not in ('classification', 'tokens') and teacher.needs_classes:
         asks = "asks for a number" if task.is_regression else "has several labels a row"
         raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} {asks}",
                        "choose 'mean' or a list of weights")

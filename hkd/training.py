@@ -17,14 +17,15 @@ from torch.nn import functional as F
 from fastcore.basics import listify
 from fastcore.meta import delegates
 from .data import Task, load_task, prepare
-from .scores import best_threshold, score
+from .scores import best_threshold, each_word, labels_of, score
+from .words import entities_in, overlap, text_of
 from .checks import check_fields, check_numbers, check_tracker, full_names
 from .files import HKDError, OutputDir
 from .images import open_image
 from .kd import KD, split_kd
 from .kd_losses import label_loss
 from .light import predictions
-from .architecture import model_name
+from .architecture import labels_words, model_name
 from .heads import decision_threshold, head_problem, label_names, set_labels
 from .models import input_length, processor_of, save_model, weight_sums
 from .progress import shows_bars
@@ -318,25 +319,26 @@ def evaluate(
     "Metrics of a model on one split"
     task = load_task(task)
     split = split or task.eval_split
-    y = np.asarray(task.split(split)['label'])
+    y = labels_of(task, split)
     if isinstance(model, (str, Path)): model = as_model(model, task)
     elif problem := head_problem(model, task): raise HKDError(model_name(model), problem)
     z = predict_logits(model, task, split, **kw)
-    loss = label_loss(torch.tensor(z), torch.tensor(y), task.kind)
+    loss = label_loss(*map(torch.tensor, each_word(task, z, y)), task.kind)
     return dict(score(task, z, y, decision_threshold(model)), loss=float(loss), n=len(y))
 
 # %% ../nbs/01e_training.ipynb #dc703f17
 def predict(
     model,        # a model with its `processor`
-    inputs:list,  # texts, pairs of texts, or images (paths, bytes or PIL)
+    inputs:list,  # texts, pairs of texts, images (paths, bytes or PIL); where words have labels also lists of words
     batch_size:int=64, # examples a batch
     max_length:int=None, # tokens a text is cut to; None: see `input_length`
     classes=False,       # also `probabilities`, that of each class
 )->list:          # a dict each: `label` and `probability`; where a row can have several `labels`, a dict of
-                  # their probabilities; `value` where the model has one output
+                  # their probabilities; `entities` where words have labels; `value` where the model has one output
     "A model's predictions for new inputs"
     if isinstance(inputs, (str, bytes, Path)):
         raise HKDError(f"inputs={str(inputs)[:40]!r}", "one input", "give a list")
+    if labels_words(model): return _predict_words(model, inputs, batch_size, max_length or input_length(model))
     processor,out = processor_of(model), []
     text = hasattr(processor, 'tokenize')
     cut = dict(padding=True, truncation=True, return_tensors='pt')
@@ -349,3 +351,19 @@ def predict(
             out.append(model(**to_device(x, device_of(model))).logits.float().cpu())
     about = label_names(model.config), model.config.problem_type, classes, decision_threshold(model)
     return predictions(torch.cat(out).numpy(), *about)
+
+def _predict_words(model, inputs, batch_size, length):
+    "The entities in texts, which are read in overlapping windows where they are long"
+    processor,found,labels = processor_of(model), [], label_names(model.config)
+    cut = dict(padding=True, truncation=True, max_length=length, stride=overlap(length),
+               return_overflowing_tokens=True, return_tensors='pt')
+    with evaluation_mode(model):
+        for i in range(0, len(inputs), batch_size):
+            part = inputs[i:i+batch_size]
+            x = processor([text_of(item)[0] for item in part], **cut)
+            windows = [[] for _ in part]
+            for owner,encoding in zip(x.pop('overflow_to_sample_mapping').tolist(), x.encodings):
+                windows[owner].append(encoding)
+            z = model(**to_device(x, device_of(model))).logits.float().cpu().numpy()
+            found += entities_in(part, windows, z, labels)
+    return found

@@ -28,11 +28,12 @@ MAY_IMPORT = {
     'images':       'files',
     'progress':     '',
     'manifest':     'files',
-    'light':        'files images manifest',
+    'words':        'files',
+    'light':        'files images manifest words',
     'splits':       'files checks images',
     'demo':         'files',
-    'tables':       'files checks progress',
-    'data':         'files checks images progress splits demo tables',
+    'tables':       'files checks progress words',
+    'data':         'files checks images progress splits demo tables words',
     'architecture': 'files masks',
     'heads':        'files checks architecture',
     'models':       'files masks architecture heads',
@@ -42,12 +43,12 @@ MAY_IMPORT = {
     'shell':        'files checks kd data tables',
     'layer_losses': 'files',
     'kd_losses':    'files checks kd layer_losses',
-    'scores':       'checks data',
+    'scores':       'checks data words',
     'masks':        'files',
     'teachers':     'files progress data scores architecture heads models kd kd_losses',
     'resume':       'files data architecture models masks teachers',
     'trainer':      'files progress data scores architecture models layer_losses kd_losses masks teachers resume',
-    'training':     'files checks images kd light progress data scores architecture heads models kd_losses teachers resume trainer',
+    'training':     'files checks images kd light words progress data scores architecture heads models kd_losses teachers resume trainer',
     'successive':   'files data models teachers training',
     'multiagent':   'files data scores models teachers training',
     'qlora':        'files checks kd data architecture heads models kd_losses masks teachers training',
@@ -55,7 +56,7 @@ MAY_IMPORT = {
     'artifact':     'files checks manifest architecture heads models masks qlora',
     'predictor':    'files images manifest light shell architecture models training artifact',
     'serve':        'files shell predictor',
-    'export':       'files images light manifest architecture models artifact',
+    'export':       'files images light words manifest architecture models artifact',
     'web':          'files light manifest architecture models artifact export',
     'openvino':     'files data models artifact export web',
     'stats':        'files',
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     'report':       'files stats records',
     'recipe':       'files checks former kd',
     'jobs':         'files former recipe',
-    'stages':       'files checks manifest data demo architecture models vocab teachers training multiagent '
+    'stages':       'files checks manifest words data demo architecture models vocab teachers training multiagent '
                     'qlora prune artifact recipe jobs',
     'pipeline':     'files checks progress data scores heads models vocab teachers resume training stats records measure report '
                     'recipe jobs stages',
@@ -87,7 +88,7 @@ MAY_IMPORT = {
 STDLIB_ONLY = {'former', 'kd', 'recipe', 'jobs', 'space'}
 REGISTERED = {('artifact', 'export'), ('artifact', 'openvino')}  # a later module that adds its loader, imported when it is first used
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
-LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'tables', 'architecture', 'heads'}  # they
+LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'words', 'tables', 'architecture', 'heads'}  # they
 # import leaves only, so earlier notebooks may import them
 
 class Failed(Exception): "A check did not pass; the message says what to mend"

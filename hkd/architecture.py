@@ -192,7 +192,8 @@ def labels_words(
     model, # or its config
 )->bool:
     "Does a classifier give a label to each word, and not to the whole text?"
-    names = model.architectures or [] if isinstance(model, PreTrainedConfig) else [type(model).__name__]
+    plain = getattr(model, 'get_base_model', lambda: model)()   # without adapters
+    names = model.architectures or [] if isinstance(model, PreTrainedConfig) else [type(plain).__name__]
     return any(name.endswith('ForTokenClassification') for name in names)
 
 def _misses_heads(config): # do the heads leave a part of the width unused?

@@ -96,9 +96,10 @@ def _line_answer(line, found, as_json):
         return json.dumps(dict(input=text, **dict(error=str(found)) if failed else found), ensure_ascii=False)
     if failed: return f'\t\t{text}'
     if 'value' in found: return f"{found['value']:.4f}\t{text}"
-    several = found.get('labels', {found.get('label'): found.get('probability')}) or {'-': None}
-    chances = ','.join('-' if p is None else f'{p:.4f}' for p in several.values())
-    return f"{','.join(several)}\t{chances}\t{text}"
+    if 'entities' in found: several = [(f"{e['label']}: {e['text']}", e['probability']) for e in found['entities']]
+    else: several = [*found.get('labels', {found.get('label'): found.get('probability')}).items()]
+    names, chances = zip(*several or [('-', None)])
+    return '\t'.join([','.join(names), ','.join('-' if p is None else f'{p:.4f}' for p in chances), text])
 
 def predict_lines(
     predict,       # from `load_predictor`

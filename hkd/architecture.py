@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['QKV', 'modality_of', 'model_name', 'position_limit', 'encoder_layers', 'encoder_config', 'copy_model', 'set_depth',
-           'fix_batchnorm_momentum', 'layer_linears', 'class_for', 'classifier_class', 'labels_words', 'rebuilt',
-           'image_size_of', 'check_processor_size', 'resize_positions', 'fixed_size', 'resize_processor']
+           'fix_batchnorm_momentum', 'layer_linears', 'class_for', 'classifier_class', 'labels_words', 'reads_tokens',
+           'gives_vectors', 'rebuilt', 'image_size_of', 'check_processor_size', 'resize_positions', 'fixed_size',
+           'resize_processor']
 
 # %% ../nbs/00k_architecture.ipynb #b8fc922f
 import copy, functools
@@ -177,10 +178,10 @@ def class_for(
 
 def classifier_class(
     config:PreTrainedConfig, # of any classifier
-    words:bool=None,         # does it give a label to each word? None: as the config's class does
+    words:bool=None,         # does it say something of each token? None: as the config's class does
 ):                           # a class with `from_config` and `from_pretrained`
     "What builds and loads a config's classifier: transformers' auto class, or a subclass with fewer heads"
-    if words is None: words = labels_words(config)
+    if words is None: words = reads_tokens(config)
     auto = AutoModelForTokenClassification if words else AutoModelForSequenceClassification
     if modality_of(config) == 'image': auto = AutoModelForImageClassification
     if not _misses_heads(config): return auto
@@ -192,9 +193,21 @@ def labels_words(
     model, # or its config
 )->bool:
     "Does a classifier give a label to each word, and not to the whole text?"
+    return reads_tokens(model) and not gives_vectors(model)
+
+def reads_tokens(
+    model, # or its config
+)->bool:
+    "Does a classifier say something of each token?"
     plain = getattr(model, 'get_base_model', lambda: model)()   # without adapters
     names = model.architectures or [] if isinstance(model, PreTrainedConfig) else [type(plain).__name__]
     return any(name.endswith('ForTokenClassification') for name in names)
+
+def gives_vectors(
+    model, # or its config
+)->bool:
+    "Does a model give a vector for each text? It is then built like a classifier of tokens, whose outputs are averaged"
+    return bool(getattr(getattr(model, 'config', model), 'hkd_vectors', False))
 
 def _misses_heads(config): # do the heads leave a part of the width unused?
     d = getattr(config, 'head_dim', None)

@@ -24,7 +24,7 @@ SPLITS = ('train','tuning','validation','test')
 ALL_SPLITS = (*SPLITS, 'validation_mismatched')   # the last one of MNLI
 TABLES = ('.tsv','.csv','.jsonl','.ndjson','.json','.parquet','.conll')
 IMAGES = ('.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff')
-DEMO_TASKS = ('demo-text','demo-image','demo-labels','demo-words')
+DEMO_TASKS = ('demo-text','demo-image','demo-labels','demo-words','demo-pairs')
 DEMO_MODELS = {'demo-teacher':'teacher', 'demo-student':'student'}   # name -> role
 
 def _glue(columns, labels, metric='accuracy', **kw):
@@ -161,8 +161,8 @@ def check_model(name:str|Path, train:bool=False)->str: # the same, or its local 
 # %% ../nbs/00j_checks.ipynb #164fe755
 REGRESSION_METRICS = ('pearson','spearman')
 LABEL_METRICS = ('map','micro_f1','macro_f1')   # of several labels a row
-WORD_METRICS = ('f1','precision','recall','word_accuracy','accuracy')   # of a label for each word
-METRIC_NAMES = tuple(dict.fromkeys(('accuracy','f1','matthews', *REGRESSION_METRICS, *LABEL_METRICS, *WORD_METRICS)))
+WORD_METRICS = ('f1','word_accuracy','accuracy')   # of a label for each word
+METRIC_NAMES = ('accuracy','f1','matthews','word_accuracy', *REGRESSION_METRICS, *LABEL_METRICS)
 BACKENDS = ('torch','bnb','onnx','openvino')   # what can run an artifact; a checkpoint runs on the first
 FILE_BACKENDS = ('onnx','openvino')   # these run a file that is made of the artifact, on the CPU
 

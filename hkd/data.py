@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Task', 'load_task', 'make_task', 'demo_task', 'augment', 'fingerprint', 'processor_key', 'ImageSet', 'Collator',
-           'prepare', 'run_model', 'word_logits', 'load_transfer', 'perturbed']
+           'prepare', 'run_model', 'by_example', 'word_logits', 'text_vectors', 'load_transfer', 'perturbed']
 
 # %% ../nbs/00_data.ipynb #4a63730c
 import gzip, hashlib, json, random, warnings, zlib
@@ -43,15 +43,17 @@ class Task:
     left_out:dict=field(default_factory=dict) # split -> rows it lost because another split has their content
     several:bool=False        # any number of labels a row; `label` then has a 0 or 1 for each
     words:bool=False          # a label for each word: the input column and `label` hold lists
+    vectors:int=0             # a vector of so many numbers for each text of a pair, whose label is their similarity
 
     @property
-    def kind(self): # of prediction: 'classification', 'multi-label', 'tokens' (a label for each word), 'regression'
-        if self.labels is None: return 'regression'
+    def kind(self): # of prediction: 'classification', 'multi-label', 'tokens' (a label for each word), 'regression',
+                    # or 'embedding' (a vector for each text)
+        if self.labels is None: return 'embedding' if self.vectors else 'regression'
         return 'multi-label' if self.several else 'tokens' if self.words else 'classification'
     @property
-    def is_regression(self): return self.kind=='regression'
+    def is_regression(self): return self.labels is None   # the label is a number
     @property
-    def num_labels(self): return 1 if self.is_regression else len(self.labels)
+    def num_labels(self): return self.vectors or 1 if self.is_regression else len(self.labels)
     @property
     def id2label(self): return {} if self.is_regression else dict(enumerate(self.labels))
     @property
@@ -68,7 +70,7 @@ class Task:
         raise HKDError(f"{self.name} has no split {name!r}", fix=f"it has {', '.join(self.splits)}")
 
     def __repr__(self):
-        what = 'regression' if self.is_regression else ', '.join(self.labels)
+        what = self.kind if self.is_regression else ', '.join(self.labels)
         if self.several: what = f'any of {what}'
         if self.words: what = f'for each word {what}'
         lost = {s: f' ({n:,} left out: in another split too)' for s, n in self.left_out.items()}
@@ -87,19 +89,20 @@ def load_task(
                        # for a label for each word; None: fits the labels
     tuning:float=.1,   # fraction of train (or number of examples) to make choices on
     seed:int=0,        # for what is cut from train, and for augmentation
+    vectors:int=None,  # numbers in a text's vector: learn embeddings from pairs with a similarity
 )->Task:
     "A task from a name, a folder, a file or the hub"
     if isinstance(source, Task): return source
     if isinstance(source, (Dataset, pd.DataFrame)): source = dict(train=source)
     if not hasattr(source, 'keys'): source = find_task(source)
     elif not source: raise HKDError("{}", "there are no splits", "give at least train")
-    if isinstance(source, str) and source in DEMO_TASKS: return demo_task(source.removeprefix('demo-'), seed)
+    if isinstance(source, str) and source in DEMO_TASKS: return demo_task(source.removeprefix('demo-'), seed, vectors)
     name, settings = _name_and_settings(source)
     given = dict(columns=tuple(listify(columns)), labels=labels, metric=metric)
     settings |= {k:v for k, v in given.items() if v}
     found = read_source(source, name, settings.get('columns'), label, settings.pop('header', None))
     found |= {k:v for k, v in settings.items() if v is not None and k!='columns'}
-    return make_task(name, **found, tuning=tuning, seed=seed)
+    return make_task(name, **found, tuning=tuning, seed=seed, vectors=vectors or 0)
 
 def _name_and_settings(source):
     "A task's name, and what is known of it: label names, metric, augmentation"
@@ -136,6 +139,21 @@ def _encoded(task, inputs, y, where):
     if task.several: return encode_label_lists(label_lists(y, where, True), task.labels, where)
     return encode_labels(y, task.labels, where)
 
+def _check_pairs(columns, metric, words, lists, vectors, where):
+    "The metric for pairs of texts with a similarity; refuse anything else"
+    if len(columns)!=2 or words or lists is not None:
+        raise HKDError(where, f"vectors={vectors} needs pairs of texts with a number each, their similarity",
+                       "give two input columns, and numbers as labels")
+    if vectors<2: raise HKDError(f"vectors={vectors}", "a vector has at least two numbers", "give the teacher's width")
+    return metric or 'spearman'
+
+def _in_unit_range(parts):
+    "Similarities from 0 to 1, by the lowest and highest of train"
+    y = np.array(encode_labels(parts['train'][1], None, parts['train'][2]))
+    low, size = y.min(), max(np.ptp(y), 1e-9)
+    def scaled(y, where): return ((np.array(encode_labels(y, None, where))-low)/size).tolist()
+    return {s: (x, scaled(y, where), where) for s, (x, y, where) in parts.items()}
+
 def _check_metric(metric, words, lists, where):
     "Refuse a metric of another kind of labels"
     if metric: check_choice('metric', metric, METRIC_NAMES)
@@ -167,6 +185,7 @@ def make_task(
     phrases:bool=False,# train holds phrases of its own sentences, as SST-2 does
     augment:dict=None, # settings of `augment`
     seed:int=0,        # for the cut
+    vectors:int=0,     # see `load_task`
 )->Task:
     "A task from its splits: rows numbered, labels read, contents kept apart"
     if unknown := [s for s in parts if s not in ALL_SPLITS]:
@@ -177,6 +196,7 @@ def make_task(
     inputs, y, where = parts['train']
     words = modality=='text' and holds_words(inputs[columns[0]])
     lists = None if words else label_lists(y, where, metric in LABEL_METRICS)
+    if vectors: metric = _check_pairs(columns, metric, words, lists, vectors, where)
     _check_metric(metric, words, lists, where)
     if metric in REGRESSION_METRICS: labels = None
     elif words: labels = encode_tags(y, inputs[columns[0]], labels, where)[1]
@@ -184,7 +204,8 @@ def make_task(
     _check_names(where, modality, columns, labels, tuning)
     metric = metric or ('f1' if words else 'accuracy' if lists is None else 'map')
     task = Task(name, modality, tuple(columns), labels, metric, {}, augment or {}, seed,
-                several=lists is not None, words=words)
+                several=lists is not None, words=words, vectors=vectors)
+    if vectors: parts = _in_unit_range(parts)
     data = {s: _dataset(modality, x, _encoded(task, x, y, where)) for s, (x, y, where) in parts.items()}
     _check_classes(task, data['train']['label'][:], where)
     splits, left_out = disjoint_splits(task, data, tuning, phrases)
@@ -195,13 +216,15 @@ def make_task(
 
 # %% ../nbs/00_data.ipynb #2d0460f8
 def demo_task(
-    kind:str='text', # 'text', 'image', 'labels' (several for a text) or 'words' (one for each word)
+    kind:str='text', # 'text', 'image', 'labels' (several for a text), 'words' (one for each word) or 'pairs'
     seed:int=0,      # another seed, other examples
+    vectors:int=None, # of pairs, see `load_task`; None: 96
 )->Task:
     "A small generated task of sentences or drawn leaves: no network, no files, the same everywhere"
     parts, augment = demo_parts(kind, seed), dict(vflip=True) if kind=='image' else None
     modality = 'image' if kind=='image' else 'text'
-    return make_task(f'demo-{kind}', modality, tuple(parts['train'][0]), parts, augment=augment)
+    size = vectors or 96 if kind=='pairs' else 0
+    return make_task(f'demo-{kind}', modality, tuple(parts['train'][0]), parts, augment=augment, vectors=size)
 
 # %% ../nbs/00_data.ipynb #6e567daf
 def augment(
@@ -266,6 +289,11 @@ def _in_windows(texts, tokenizer, limit):
         found['words'].append([starts[w]+token for w, token in places])
     return found
 
+def _each_text(columns, tokenizer, limit):
+    "Token ids of pairs whose texts are read one by one: those of both in a row, and their lengths"
+    ids = [tokenizer(texts, truncation=True, max_length=limit)['input_ids'] for texts in columns]
+    return dict(input_ids=[[*chain(*pair)] for pair in zip(*ids)], windows=[[*map(len, pair)] for pair in zip(*ids)])
+
 def _tokenized(task, ds, tokenizer, max_length):
     if tokenizer.pad_token is None:
         raise HKDError(type(tokenizer).__name__, "it has no padding token",
@@ -274,6 +302,7 @@ def _tokenized(task, ds, tokenizer, max_length):
     def tokenize(batch):
         texts = [batch[c] for c in task.columns]
         if task.words: out = _in_windows(texts[0], tokenizer, limit)
+        elif task.vectors: out = _each_text(texts, tokenizer, limit)
         else: out = dict(tokenizer(*texts, truncation=True, max_length=limit, return_attention_mask=False))
         now.done += len(out['input_ids'])
         heartbeat.beat()
@@ -336,7 +365,7 @@ class Collator:
         if 'image' in rows[0]:
             batch = self.processor(images=[row['image'] for row in rows], return_tensors='pt')
         elif 'pixel_values' in rows[0]: batch = {k: torch.stack([row[k] for row in rows]) for k in rows[0]}
-        elif 'words' in rows[0]: batch = _join_windows(rows, self.processor)
+        elif 'windows' in rows[0]: batch = _join_windows(rows, self.processor)
         else: batch = self.processor.pad(rows, return_tensors='pt')
         last = torch.channels_last   # in this order in memory a convolution is up to three times as fast
         batch = {k: v.contiguous(memory_format=last) if v.ndim==4 else v for k, v in batch.items()}
@@ -348,10 +377,11 @@ class Collator:
         return batch
 
 def _join_windows(rows, tokenizer):
-    "All windows of some texts as model inputs, and for each word the place of its first token among their tokens"
+    "All windows of some examples as model inputs, with the place of each word's first token, or the number of texts"
     lengths = [np.array(row['windows']) for row in rows]
     ids = [part for row, n in zip(rows, lengths) for part in np.split(row['input_ids'], n.cumsum()[:-1])]
     batch = tokenizer.pad([dict(input_ids=part.tolist()) for part in ids], return_tensors='pt')
+    if 'words' not in rows[0]: return dict(texts=torch.tensor([len(n) for n in lengths]), **batch)
     width, before, words = batch['input_ids'].shape[1], 0, []
     for row, n in zip(rows, lengths):
         window = np.searchsorted(n.cumsum(), row['words'], side='right')
@@ -386,18 +416,37 @@ def prepare(
 def run_model(
     model,      # a classifier
     batch:dict, # of a `Collator`, without labels
-)->torch.Tensor: # logits (examples, classes), or (examples, words, classes)
-    "What a model says of each example, or of each word"
-    words = batch.get('words')
-    z = model(**{k:v for k, v in batch.items() if k!='words'}).logits
-    return z if words is None else word_logits(z, words)
+)->torch.Tensor: # logits (examples, classes), (examples, words, classes), or vectors (examples, texts, numbers)
+    "What a model says of each example, of each word, or of each text of a pair"
+    z = model(**{k:v for k, v in batch.items() if k not in ('words','texts')}).logits
+    return by_example(z, batch)
 
+# %% ../nbs/00_data.ipynb #wda00005
+def by_example(
+    z:torch.Tensor, # logits of a model
+    batch:dict,     # that it has read
+)->torch.Tensor:    # those of its examples: see `run_model`
+    "Logits of words, where words have labels; vectors of texts, where a task asks for vectors; else as they are"
+    if 'words' in batch: return word_logits(z, batch['words'])
+    if 'texts' in batch: return text_vectors(z, batch['attention_mask']).unflatten(0, (len(batch['texts']), -1))
+    return z
+
+# %% ../nbs/00_data.ipynb #wda00006
 def word_logits(
     z:torch.Tensor,     # (windows, tokens, classes)
     words:torch.Tensor, # (examples, words), from a `Collator`
 )->torch.Tensor:        # (examples, words, classes), 0 where there is no word
     "The logits of each word's first token"
     return z.flatten(0, 1)[words.clamp(min=0)] * (words>=0)[...,None]
+
+# %% ../nbs/00_data.ipynb #wda00008
+def text_vectors(
+    z:torch.Tensor,    # (texts, tokens, numbers)
+    mask:torch.Tensor, # 1 = real token (texts, tokens)
+)->torch.Tensor:       # (texts, numbers)
+    "The mean over the tokens of each text. Reference: Reimers and Gurevych 2019, arXiv:1908.10084"
+    weight = mask[...,None].to(z.dtype)
+    return (z*weight).sum(1)/weight.sum(1).clamp(min=1)
 
 # %% ../nbs/00_data.ipynb #1a5e0ad9
 def load_transfer(
@@ -408,6 +457,7 @@ def load_transfer(
 )->Dataset:       # `id` and the task's input columns
     "Unlabeled examples for a task, without contents of the splits that choices or reports use"
     inputs = _transfer_inputs(source, task, most, seed)
+    if task.vectors: inputs = _in_pairs(inputs, task)
     n = len(inputs[task.columns[0]])
     if not n: raise HKDError(f"{source}: the transfer set is empty; give at least one example")
     if task.words: inputs = {c: [x.split() if isinstance(x, str) else list(x) for x in inputs[c]] for c in inputs}
@@ -433,6 +483,12 @@ def _text_lines(path):
         why = brief(getattr(e, 'strerror', None) or str(e), 200)
         raise HKDError(path, f"can't be read as text ({why})", "save it as UTF-8") from None
 
+def _in_pairs(inputs, task):
+    "Texts two by two, for a task whose pairs are read one by one"
+    if len(inputs)==2: return inputs
+    texts, = inputs.values()
+    return {c: texts[i:len(texts)//2*2:2] for i, c in enumerate(task.columns)}
+
 def _transfer_inputs(source, task, most, seed):
     "column -> inputs"
     if isinstance(source, (str, Path)):
@@ -444,7 +500,7 @@ def _transfer_inputs(source, task, most, seed):
             return dict(image=[dict(path=str(f), bytes=None) for f in files])
         source = read_table(path) if path.suffix.lower() in TABLES else _text_lines(path)
     if isinstance(source, (list, tuple)):
-        if len(task.columns)==1: return {task.columns[0]: list(source)}
+        if len(task.columns)==1 or task.vectors: return {task.columns[0]: list(source)}
         raise HKDError(f"{task.name} takes pairs ({', '.join(task.columns)}); give a table with both columns")
     has = source.columns if isinstance(source, pd.DataFrame) else source.column_names
     missing = [c for c in task.columns if c not in has]

@@ -19,7 +19,7 @@ from .light import light_settings, onnx_folder
 from .manifest import is_artifact
 from .words import text_of
 from .architecture import (encoder_config, fixed_size, image_size_of, labels_words, modality_of,
-                              position_limit)
+                              position_limit, reads_tokens)
 from .models import input_length, load_model, processor_of, read_processor
 from .artifact import LOADERS, logit_difference, float_copy, load_compressed, load_torch, read_skeleton
 
@@ -108,7 +108,7 @@ def write_graph(
     examples = _made_up(model)[0]
     axes = {k: {0: 'batch', 1: 'length'} if x.dim() == 2 else {0: 'batch'} for k, x in examples.items()}
     how = dict(dynamo=False, opset_version=17, input_names=list(examples), output_names=['logits'],
-               dynamic_axes=axes | dict(logits={0: 'batch', 1: 'length'} if labels_words(model) else {0: 'batch'}))
+               dynamic_axes=axes | dict(logits={0: 'batch', 1: 'length'} if reads_tokens(model) else {0: 'batch'}))
     graph, inputs = _Logits(model, list(examples)).eval(), tuple(examples.values())
     with warnings.catch_warnings(), no_log():
         warnings.simplefilter('ignore')    # about tracing, and about the old exporter, which is faster

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROBLEM_TYPES', 'decision_threshold', 'label_names', 'head_problem', 'meta_model', 'label_parameters',
-           'backbone_names', 'in_backbone', 'reset_outputs', 'set_labels', 'reorder_labels']
+           'backbone_names', 'in_backbone', 'reset_outputs', 'pass_through', 'set_labels', 'reorder_labels']
 
 # %% ../nbs/00l_heads.ipynb #9e4b8bfc
 import copy, warnings
@@ -12,11 +12,11 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from .files import HKDError
 from .checks import listed
-from .architecture import copy_model, labels_words, modality_of, model_name
+from .architecture import copy_model, gives_vectors, labels_words, modality_of, model_name
 
 # %% ../nbs/00l_heads.ipynb #6b8c3509
 PROBLEM_TYPES = {'classification': 'single_label_classification', 'multi-label': 'multi_label_classification',
-                 'tokens': None, 'regression': 'regression'}   # a task's kind -> the name that transformers gives it
+                 'tokens': None, 'embedding': None, 'regression': 'regression'}   # a task's kind -> the name that transformers gives it
 
 def decision_threshold(
     model:PreTrainedModel, # a classifier
@@ -37,6 +37,8 @@ def head_problem(
 )->str|None:               # why its head cannot, or None if it can
     "Compare a trained head with a task"
     names, n = label_names(model.config), task.num_labels
+    if gives_vectors(model) != (task.kind == 'embedding'):
+        return "it gives vectors" if gives_vectors(model) else f"it gives no vectors, which task {task.name!r} asks for"
     if labels_words(model) != (task.kind == 'tokens'):
         return f"its head gives a label to each {'word' if labels_words(model) else 'text'}, and task {task.name!r} has " \
                f"one for each {'text' if labels_words(model) else 'word'}"
@@ -110,6 +112,16 @@ def reset_outputs(
         if hasattr(m, 'num_labels'): m.num_labels = n
     model.new_head = True
 
+def pass_through(
+    model:PreTrainedModel, # changed in place
+):
+    "Make outputs that are as many as the hidden size the identity; others stay as they are"
+    with torch.no_grad():
+        for name in label_parameters(model):
+            p = model.get_parameter(name)
+            if p.dim() == 2 and p.shape[0] == p.shape[1]: torch.nn.init.eye_(p)
+            elif p.dim() == 1: p.zero_()
+
 # %% ../nbs/00l_heads.ipynb #a3da9cb8
 def set_labels(
     model:PreTrainedModel, # changed in place
@@ -121,18 +133,25 @@ def set_labels(
     name, new_head = model_name(model), getattr(model, 'new_head', False)
     if (m := modality_of(model.config)) != task.modality:
         raise HKDError(f"task {task.name!r} needs a model for {task.modality}", f"{name} is one for {m}")
+    if new_head: _mark_vectors(model.config, task)
     if problem := head_problem(model, task):
         if not reset_head: raise HKDError(name, problem, _cure(model, task))
         if not new_head: warnings.warn(f"{name}: {problem}; a new head replaces it")
         reset_outputs(model, task.num_labels, seed)
         new_head = True
+    model.config.problem_type = PROBLEM_TYPES[task.kind]
+    if new_head: _mark_vectors(model.config, task)
+    if task.kind == 'embedding': return model
     names = task.labels or ['LABEL_0']
     if _unnamed(names) and model.config.num_labels == len(names) and not new_head:
         names = label_names(model.config)    # a table with 0 and 1: the head has names for them
     model.config.id2label = dict(enumerate(names))
     model.config.label2id = {l: i for i, l in model.config.id2label.items()}
-    model.config.problem_type = PROBLEM_TYPES[task.kind]
     return model
+
+def _mark_vectors(config, task): # a config without vectors stays as transformers has it
+    if task.kind == 'embedding': config.hkd_vectors = True
+    elif hasattr(config, 'hkd_vectors'): del config.hkd_vectors
 
 def _cure(model, task):
     "What to do about a head that does not fit"

@@ -105,7 +105,8 @@ def _dataset(task): return KNOWN[task]['hub'] if task in KNOWN else None
 
 def _head(name, rows, seed, modality, license, base, library):
     "The head of a card, from which the hub makes its search and its results table"
-    task = f"{'image' if modality=='image' else 'text'}-classification"
+    words = rows[0].get('word_accuracy') is not None
+    task = f"{'token' if words else modality}-classification"
     results = [EvalResult(task_type=task, dataset_type=_dataset(r.task) or r.task, dataset_name=r.task,
                           dataset_split=r.split, metric_type=m,
                           metric_value=round(_own(r, seed) if m=='accuracy' else value, 2))

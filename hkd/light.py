@@ -110,7 +110,8 @@ def light_settings(
     if not same: return {}
     labels = [config.id2label[i] for i in range(config.num_labels)]
     threshold = getattr(config, 'hkd_threshold', .5)
-    about = dict(problem_type=config.problem_type, labels=labels, threshold=threshold, words=words)
+    vectors = bool(getattr(config, 'hkd_vectors', False))
+    about = dict(problem_type=config.problem_type, labels=labels, threshold=threshold, words=words, vectors=vectors)
     return dict(about, modality='text' if text else 'image', **how)
 
 # %% ../nbs/00i_light.ipynb #f26b6aa4
@@ -158,11 +159,18 @@ class LightModel:
         "The artifact's predictions for new inputs"
         parts = [items[i:i+batch_size] for i in range(0, len(items), batch_size)]
         if self.settings.get('words'): return [found for part in parts for found in self._entities(part)]
+        if self.settings.get('vectors'): return [found for part in parts for found in self._vectors(part)]
         out, s = [self._run(self.inputs(part)) for part in parts], self.settings
         about = s['labels'], s['problem_type'], classes, s.get('threshold', .5)
         return predictions(np.concatenate(out), *about)
 
     def _run(self, x): return self.session.run(None, {k: x[k] for k in self.names})[0]
+
+    def _vectors(self, texts):
+        x = self.inputs(texts)
+        weight = x['attention_mask'][..., None].astype(np.float32)
+        mean = (self._run(x)*weight).sum(1)/np.maximum(weight.sum(1), 1)
+        return [dict(vector=v.tolist()) for v in mean]
 
     def _entities(self, items):
         rows = self.tokenizer.encode_batch([text_of(item)[0] for item in items])

@@ -26,8 +26,8 @@ from .files import (HKDError, MissingError, atomic_dir, atomic_write, check_outp
 from .masks import load_masks, mask_files
 from .architecture import (check_processor_size, classifier_class, encoder_config, encoder_layers,
                               fix_batchnorm_momentum, layer_linears, modality_of, model_name, position_limit,
-                              labels_words, rebuilt, resize_positions, set_depth)
-from .heads import in_backbone, label_parameters, reset_outputs, set_labels
+                              reads_tokens, rebuilt, resize_positions, set_depth)
+from .heads import in_backbone, label_parameters, pass_through, reset_outputs, set_labels
 
 # %% ../nbs/00d_models.ipynb #422afdaf
 # what transformers raises for a checkpoint that it cannot build: each family's own code fails in its own way
@@ -241,10 +241,11 @@ def load_model(
         model, info = classifier_class(config, words).from_pretrained(
             path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
             local_files_only=only_local(path), ignore_mismatched_sizes=True, output_loading_info=True)
-    model.new_head = _check_weights(name, model, info) or words != labels_words(config)
+    model.new_head = _check_weights(name, model, info) or words != reads_tokens(config)
     if model.new_head:
         if task is None: raise HKDError(name, "a backbone without a classification head", "name its task")
         reset_outputs(model, task.num_labels, seed)
+        if task.kind == 'embedding': pass_through(model)
     if task is not None: set_labels(model, task, reset_head or model.new_head, seed)
     model.processor = _limited(model, processor)
     if getattr(model.config, 'pad_token_id', 0) is None:      # else a GPT cannot separate texts from padding
@@ -255,13 +256,13 @@ def load_model(
     return load_masks(model, path)
 
 def _head_for_words(name, config, task, reset_head):
-    "Whether a model's head is to give a label to each word; an error where its trained head does otherwise"
-    own = labels_words(config)
-    if task is None or (words := task.kind == 'tokens') == own: return own
+    "Whether a model's head is to say something of each token; an error where its trained head does otherwise"
+    own = reads_tokens(config)
+    if task is None or (words := task.kind in ('tokens', 'embedding')) == own: return own
     trained = any(a.endswith(('ForTokenClassification', 'ForSequenceClassification')) for a in config.architectures or [])
     if not trained or reset_head: return words
-    raise HKDError(name, f"its head gives a label to each {'word' if own else 'text'}, and task {task.name!r} has one "
-                   f"for each {'word' if words else 'text'}",
+    raise HKDError(name, f"its head was trained for each {'word' if own else 'whole text'}, and task {task.name!r} asks "
+                   f"for {'tokens' if words else 'whole texts'}",
                    "fine-tune it on this task first (in Python, reset_head=True starts a new head)")
 
 def weight_sums(
@@ -394,7 +395,8 @@ def model_from_config(
     config.num_labels, config.architectures, config._name_or_path = task.num_labels, [], ''
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = classifier_class(config, task.kind == 'tokens').from_config(config, dtype=torch.float32).eval()
+        per_token = task.kind in ('tokens', 'embedding')
+        model = classifier_class(config, per_token).from_config(config, dtype=torch.float32).eval()
     model.processor, model.new_head = _limited(model, processor), True
     fix_batchnorm_momentum(model)
     check_fit(type(model).__name__, model, processor)

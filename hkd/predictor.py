@@ -96,6 +96,7 @@ def _line_answer(line, found, as_json):
         return json.dumps(dict(input=text, **dict(error=str(found)) if failed else found), ensure_ascii=False)
     if failed: return f'\t\t{text}'
     if 'value' in found: return f"{found['value']:.4f}\t{text}"
+    if 'vector' in found: return ' '.join(f'{x:.4g}' for x in found['vector'])+f'\t{text}'
     if 'entities' in found: several = [(f"{e['label']}: {e['text']}", e['probability']) for e in found['entities']]
     else: several = [*found.get('labels', {found.get('label'): found.get('probability')}).items()]
     names, chances = zip(*several or [('-', None)])

@@ -265,7 +265,7 @@ def _taylor(model, task, parts, heads, batches):
             batch = to_device(batch, device)
             y = batch.pop('labels')
             z = run_model(model, batch).float()
-            if task.words: z, y = z.flatten(0, 1), y.flatten()
+            if task.words: z, y = z.flatten(0, 1), y.flatten()   # else pairs of vectors, or logits
             loss = label_loss(z, y, task.kind)
             total = [t + grad.abs() for t, grad in zip(total, torch.autograd.grad(loss, gates))]
     finally:

@@ -86,7 +86,8 @@ class DataOptions:
     label:option(str, "A table's label column, or several with 0 and 1, comma between.") = None
     labels:option(str, "Label names in order, comma between.") = None
     metric:option(str, "accuracy, f1, matthews; pearson or spearman for regression; map, micro_f1 or "
-                  "macro_f1 for several labels per row.") = None
+                  "macro_f1 for several labels per row; f1 or word_accuracy for a label per word.") = None
+    vectors:option(int, "Learn vectors of so many numbers from pairs of texts with a similarity.", min=2) = None
 
     def check(self, task):
         "Refuse a task that can't be read"
@@ -96,7 +97,7 @@ class DataOptions:
     def for_task(self): # arguments of `load_task`
         label = comma_list(self.label) if self.label and ',' in self.label else self.label
         return dict(columns=comma_list(self.columns), label=label, labels=comma_list(self.labels),
-                    metric=self.metric)
+                    metric=self.metric, vectors=self.vectors)
 
     def load(self, task):
         "The task"

@@ -72,13 +72,14 @@ def predict_logits(
     batch_size:int=64,         # examples a batch
     bf16:bool=False,           # autocast to bfloat16: faster, less exact; never for regression
 )->np.ndarray:                 # raw logits (examples, classes), float32, in the split's order; where words have
-                               # labels (examples, words, classes), 0 behind the last word
+                               # labels (examples, words, classes), 0 behind the last word; of vectors
+                               # (examples, 2, numbers)
     "A model's logits for each example of a split"
     processor,device = processor_of(model), device_of(model)
     ds = prepare(task, split, processor, token_limit(model, task, max_length), view)
     order = np.arange(len(ds))
     if task.modality=='text': order = np.argsort(-np.asarray(ds['length']), kind='stable')
-    words = (max(map(len, ds['words']), default=0),) if task.words else ()
+    words = (max(map(len, ds['words']), default=0),) if task.words else (2,) if task.vectors else ()
     out = np.zeros((len(ds), *words, task.num_labels), dtype=np.float32)
     cast = torch.autocast(device.type, torch.bfloat16, enabled=bf16 and not task.is_regression)
     batches = np.array_split(order, max(1, -(-len(ds)//batch_size)))
@@ -162,6 +163,9 @@ def check_teacher(
     "Raise an error for a teacher with other labels or label order, with infinite logits, or at chance"
     name,train_it = f'teacher {model_name(teacher)}', f'fine-tune it on {task.name} first'
     if problem := head_problem(teacher, task): raise HKDError(name, problem, train_it)
+    if task.vectors and getattr(teacher, 'new_head', False) and task.vectors!=teacher.config.hidden_size:
+        raise HKDError(name, f"its vectors have {teacher.config.hidden_size} numbers, those of {task.name} "
+                       f"{task.vectors}", f"give vectors={teacher.config.hidden_size}")
     z = np.asarray(teacher_logits(teacher, task, 'tuning', max_length=max_length, bf16=bf16))
     z,y = each_word(task, z, labels_of(task, 'tuning'))
     if task.several: return _check_several(name, task, z, y, train_it)
@@ -230,7 +234,7 @@ class MeanEnsemble:
     ):     # logits (batch, classes)
         "Logits that softened at T are the weighted mean of the teachers' softened probabilities"
         w = self.weigh(z.float(), y)[...,None]
-        if z.shape[-1]==1: return (w*z).sum(1)
+        if z.shape[-1]==1 or kind=='embedding': return (w*z).sum(1)
         if kind=='multi-label':   # of each label by itself
             chance = lambda z: torch.logsumexp(w.log()+F.logsigmoid(z/temperature), 1)
             yes,no = chance(z.float()), chance(-z.float())

@@ -14,7 +14,7 @@ import numpy as np, pyarrow.compute as pc, torch
 from torch import nn
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
-from .data import Collator, Task, prepare, processor_key, run_model, word_logits
+from .data import Collator, Task, by_example, prepare, processor_key, run_model
 from .scores import score
 from .files import HKDError
 from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, make_projectors
@@ -140,18 +140,20 @@ def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_
     rows,y,z_t = (inputs.pop(k, None) for k in ('rows', 'labels', 'teacher_logits'))
     if not model.training:
         z = run_model(model, inputs)
-        loss = distillation_loss(*_each_word(z, y), alpha=0., kind=self.task.kind).total
+        seen = _each_word(z, y) if 'words' in inputs else (z, y)
+        loss = distillation_loss(*seen, alpha=0., kind=self.task.kind).total
         return (loss, dict(loss=loss, logits=z)) if return_outputs else loss
-    words = inputs.pop('words', None)
+    words,texts = (inputs.pop(k, None) for k in ('words', 'texts'))
+    place = {k:v for k,v in dict(words=words, texts=texts, attention_mask=inputs.get('attention_mask')).items()
+             if v is not None}
     if self.kd.beta:
         features['feats_t'],online = self._run_teacher(inputs)
-        if words is not None: online = word_logits(online, words)
-        z_t = online if z_t is None else z_t
+        z_t = by_example(online, place) if z_t is None else z_t
         out,features['feats_s'] = self.inside[0](model, **inputs)
     else: out = model(**inputs)
-    z_s = out.logits
-    if words is not None: z_s,y,z_t = _each_word(word_logits(z_s, words), y, words>=0, z_t)
-    if z_t is not None and self.combine: z_t = self.combine(z_t, y, self.kd.temperature, self.task.kind)
+    z_s = by_example(out.logits, place)
+    if words is not None: z_s,y,z_t = _each_word(z_s, y, words>=0, z_t)
+    if z_t is not None and self.combine: z_t = self._combined(z_t, y)
     losses = distillation_loss(z_s, y, z_t, mask=inputs.get('attention_mask'),
                                projectors=self.projectors, kind=self.task.kind,
                                **features, **self.kd.objective())
@@ -160,9 +162,16 @@ def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_
     self.parts.append(torch.stack([part.detach() for part in (losses.ce, losses.kd, losses.feature)]))
     return (losses.total, out) if return_outputs else losses.total
 
+@patch
+def _combined(self:KDTrainer, z_t, y):
+    "One teacher's logits of several's"
+    how = self.kd.temperature, self.task.kind
+    if not self.task.vectors: return self.combine(z_t, y, *how)
+    each = z_t.movedim(1, 2)   # (examples, texts, teachers, numbers)
+    return self.combine(each.flatten(0, 1), None, *how).unflatten(0, each.shape[:2])
+
 def _each_word(z_s, y, known=None, z_t=None):
     "Logits and labels with a row for each word, where words have labels"
-    if z_s.ndim<3: return z_s, y
     if known is None: return z_s.flatten(0, 1), y.flatten()
     if z_t is not None: z_t = z_t[...,:known.shape[1],:]   # (texts, words, classes), or with teachers before words
     if z_t is not None: z_t = (z_t if z_t.ndim==3 else z_t.movedim(1, 2))[known]

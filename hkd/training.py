@@ -25,7 +25,8 @@ from .images import open_image
 from .kd import KD, split_kd
 from .kd_losses import label_loss
 from .light import predictions
-from .architecture import labels_words, model_name
+from .architecture import gives_vectors, labels_words, model_name
+from .embeddings import embed
 from .heads import decision_threshold, head_problem, label_names, set_labels
 from .models import input_length, processor_of, save_model, weight_sums
 from .progress import shows_bars
@@ -334,10 +335,13 @@ def predict(
     max_length:int=None, # tokens a text is cut to; None: see `input_length`
     classes=False,       # also `probabilities`, that of each class
 )->list:          # a dict each: `label` and `probability`; where a row can have several `labels`, a dict of
-                  # their probabilities; `entities` where words have labels; `value` where the model has one output
+                  # their probabilities; `entities` where words have labels; `value` where the model has one output;
+                  # `vector` where it gives vectors
     "A model's predictions for new inputs"
     if isinstance(inputs, (str, bytes, Path)):
         raise HKDError(f"inputs={str(inputs)[:40]!r}", "one input", "give a list")
+    if gives_vectors(model):
+        return [dict(vector=v.tolist()) for v in embed(model, inputs, batch_size, max_length, normalize=False)]
     if labels_words(model): return _predict_words(model, inputs, batch_size, max_length or input_length(model))
     processor,out = processor_of(model), []
     text = hasattr(processor, 'tokenize')

@@ -19,7 +19,7 @@ from .files import (HKDError, MissingError, atomic_dir, cache_folder, check_fold
 from . import __version__
 from .light import LightModel, light_settings
 from .manifest import is_artifact
-from .architecture import modality_of
+from .architecture import modality_of, reads_tokens
 from .models import input_length, load_model, processor_of, quiet
 from .artifact import float_copy, load_compressed
 from .export import check_bits, export_onnx
@@ -166,6 +166,9 @@ def export_web(
     check_bits(bits)
     folder = _check_target(folder)
     if isinstance(model, (str, Path)): model = (load_compressed if is_artifact(model) else load_model)(model)
+    if reads_tokens(model):
+        raise HKDError(type(model).__name__, "it gives labels of words or a vector, and the page shows a label for a text",
+                       "write an ONNX file instead, with --to onnx")
     needed = web_runtime(runtime, modality_of(model.config) == 'text')
     processor = processor_of(model)
     with atomic_dir(folder) as new:

@@ -178,7 +178,7 @@ def class_for(
 
 def classifier_class(
     config:PreTrainedConfig, # of any classifier
-    words:bool=None,         # does it say something of each token? None: as the config's class does
+    words:bool=None,         # has it outputs for each token? None: as the config's class does
 ):                           # a class with `from_config` and `from_pretrained`
     "What builds and loads a config's classifier: transformers' auto class, or a subclass with fewer heads"
     if words is None: words = reads_tokens(config)
@@ -198,7 +198,7 @@ def labels_words(
 def reads_tokens(
     model, # or its config
 )->bool:
-    "Does a classifier say something of each token?"
+    "Does a classifier have outputs for each token?"
     plain = getattr(model, 'get_base_model', lambda: model)()   # without adapters
     names = model.architectures or [] if isinstance(model, PreTrainedConfig) else [type(plain).__name__]
     return any(name.endswith('ForTokenClassification') for name in names)
@@ -206,7 +206,7 @@ def reads_tokens(
 def gives_vectors(
     model, # or its config
 )->bool:
-    "Does a model give a vector for each text? It is then built like a classifier of tokens, whose outputs are averaged"
+    "Does a model give a vector for each text? It is a classifier of tokens whose outputs are averaged"
     return bool(getattr(getattr(model, 'config', model), 'hkd_vectors', False))
 
 def _misses_heads(config): # do the heads leave a part of the width unused?

@@ -43,11 +43,11 @@ class Task:
     left_out:dict=field(default_factory=dict) # split -> rows it lost because another split has their content
     several:bool=False        # any number of labels a row; `label` then has a 0 or 1 for each
     words:bool=False          # a label for each word: the input column and `label` hold lists
-    vectors:int=0             # a vector of so many numbers for each text of a pair, whose label is their similarity
+    vectors:int=0             # numbers in the vector of each text of a pair; the label is their similarity
 
     @property
-    def kind(self): # of prediction: 'classification', 'multi-label', 'tokens' (a label for each word), 'regression',
-                    # or 'embedding' (a vector for each text)
+    def kind(self): # of prediction: 'classification', 'multi-label', 'tokens' (a label for each word),
+                    # 'regression', or 'embedding' (a vector for each text)
         if self.labels is None: return 'embedding' if self.vectors else 'regression'
         return 'multi-label' if self.several else 'tokens' if self.words else 'classification'
     @property
@@ -85,8 +85,8 @@ def load_task(
     label=None,        # label column, or a list of columns with 0 and 1, a label each; None: detected
     labels:list=None,  # label names in order; None: detected
     metric:str=None,   # 'accuracy', 'f1', 'matthews'; 'pearson', 'spearman' for regression; 'map',
-                       # 'micro_f1', 'macro_f1' for several labels a row; 'f1' (of entities) or 'word_accuracy'
-                       # for a label for each word; None: fits the labels
+                       # 'micro_f1', 'macro_f1' for several labels a row; 'f1' (of entities) or
+                       # 'word_accuracy' for a label for each word; None: fits the labels
     tuning:float=.1,   # fraction of train (or number of examples) to make choices on
     seed:int=0,        # for what is cut from train, and for augmentation
     vectors:int=None,  # numbers in a text's vector: learn embeddings from pairs with a similarity
@@ -96,7 +96,8 @@ def load_task(
     if isinstance(source, (Dataset, pd.DataFrame)): source = dict(train=source)
     if not hasattr(source, 'keys'): source = find_task(source)
     elif not source: raise HKDError("{}", "there are no splits", "give at least train")
-    if isinstance(source, str) and source in DEMO_TASKS: return demo_task(source.removeprefix('demo-'), seed, vectors)
+    if isinstance(source, str) and source in DEMO_TASKS:
+        return demo_task(source.removeprefix('demo-'), seed, vectors)
     name, settings = _name_and_settings(source)
     given = dict(columns=tuple(listify(columns)), labels=labels, metric=metric)
     settings |= {k:v for k, v in given.items() if v}
@@ -144,7 +145,8 @@ def _check_pairs(columns, metric, words, lists, vectors, where):
     if len(columns)!=2 or words or lists is not None:
         raise HKDError(where, f"vectors={vectors} needs pairs of texts with a number each, their similarity",
                        "give two input columns, and numbers as labels")
-    if vectors<2: raise HKDError(f"vectors={vectors}", "a vector has at least two numbers", "give the teacher's width")
+    if vectors<2:
+        raise HKDError(f"vectors={vectors}", "a vector has at least two numbers", "give the teacher's width")
     return metric or 'spearman'
 
 def _in_unit_range(parts):
@@ -274,7 +276,7 @@ def processor_key(processor)->str: # a hash, or JSON
 
 # %% ../nbs/00_data.ipynb #a29b01c3
 def _in_windows(texts, tokenizer, limit):
-    "Token ids of lists of words: those of all windows of a text in a row, the windows' lengths, each word's place"
+    "Token ids of lists of words: all windows of a text in a row, their lengths and the place of each word"
     plain, spans = zip(*map(joined, texts))
     cut = tokenizer(list(plain), truncation=True, max_length=limit, stride=overlap(limit),
                     return_overflowing_tokens=True, return_attention_mask=False)
@@ -292,7 +294,8 @@ def _in_windows(texts, tokenizer, limit):
 def _each_text(columns, tokenizer, limit):
     "Token ids of pairs whose texts are read one by one: those of both in a row, and their lengths"
     ids = [tokenizer(texts, truncation=True, max_length=limit)['input_ids'] for texts in columns]
-    return dict(input_ids=[[*chain(*pair)] for pair in zip(*ids)], windows=[[*map(len, pair)] for pair in zip(*ids)])
+    pairs = list(zip(*ids))
+    return dict(input_ids=[[*chain(*pair)] for pair in pairs], windows=[[*map(len, pair)] for pair in pairs])
 
 def _tokenized(task, ds, tokenizer, max_length):
     if tokenizer.pad_token is None:
@@ -377,7 +380,7 @@ class Collator:
         return batch
 
 def _join_windows(rows, tokenizer):
-    "All windows of some examples as model inputs, with the place of each word's first token, or the number of texts"
+    "All windows of some examples as inputs, and the place of each word's first token or the number of texts"
     lengths = [np.array(row['windows']) for row in rows]
     ids = [part for row, n in zip(rows, lengths) for part in np.split(row['input_ids'], n.cumsum()[:-1])]
     batch = tokenizer.pad([dict(input_ids=part.tolist()) for part in ids], return_tensors='pt')
@@ -416,8 +419,8 @@ def prepare(
 def run_model(
     model,      # a classifier
     batch:dict, # of a `Collator`, without labels
-)->torch.Tensor: # logits (examples, classes), (examples, words, classes), or vectors (examples, texts, numbers)
-    "What a model says of each example, of each word, or of each text of a pair"
+)->torch.Tensor: # (examples, classes), (examples, words, classes), or (examples, texts, numbers)
+    "The logits of each example or of each word, or the vectors of each pair's texts"
     z = model(**{k:v for k, v in batch.items() if k not in ('words','texts')}).logits
     return by_example(z, batch)
 
@@ -426,10 +429,10 @@ def by_example(
     z:torch.Tensor, # logits of a model
     batch:dict,     # that it has read
 )->torch.Tensor:    # those of its examples: see `run_model`
-    "Logits of words, where words have labels; vectors of texts, where a task asks for vectors; else as they are"
+    "Logits of words where words have labels, vectors of texts where a task asks for them, else as they are"
     if 'words' in batch: return word_logits(z, batch['words'])
-    if 'texts' in batch: return text_vectors(z, batch['attention_mask']).unflatten(0, (len(batch['texts']), -1))
-    return z
+    if 'texts' not in batch: return z
+    return text_vectors(z, batch['attention_mask']).unflatten(0, (len(batch['texts']), -1))
 
 # %% ../nbs/00_data.ipynb #wda00006
 def word_logits(
@@ -460,7 +463,8 @@ def load_transfer(
     if task.vectors: inputs = _in_pairs(inputs, task)
     n = len(inputs[task.columns[0]])
     if not n: raise HKDError(f"{source}: the transfer set is empty; give at least one example")
-    if task.words: inputs = {c: [x.split() if isinstance(x, str) else list(x) for x in inputs[c]] for c in inputs}
+    def words(x): return x.split() if isinstance(x, str) else list(x)
+    if task.words: inputs = {c: list(map(words, inputs[c])) for c in inputs}
     if task.modality=='text': check_texts(inputs, task.columns, 'transfer set')
     ds = _dataset(task.modality, inputs, [0]*n).remove_columns('label')
     keys = content_keys(task, {'transfer':ds} | {s:d for s, d in task.splits.items() if s!='train'})
@@ -518,7 +522,8 @@ def perturbed(
     "Texts of the training set, changed at random. Reference: Tang et al. 2019, arXiv:1903.12136"
     if task.modality!='text': raise HKDError(task.name, "images are augmented instead", "set views")
     rng = np.random.default_rng(seed)
-    columns = {c: [text if task.words else text.split() for text in task.splits['train'][c]] for c in task.columns}
+    def parted(text): return text if task.words else text.split()
+    columns = {c: list(map(parted, task.splits['train'][c])) for c in task.columns}
     words = np.array([w for texts in columns.values() for text in texts for w in text], dtype=object)
     length = np.array([sum(map(len, row)) for row in zip(*columns.values())], dtype=float)
     def change(text):

@@ -70,9 +70,10 @@ def demo_criticism(n:int, seed:int=0)->list: # pairs (sentence, some of 'acting'
     return list(found.items())
 
 # %% ../nbs/00b_demo.ipynb #wdm00002
-_frames = ['TITLE by PERSON VERB ADVERB ADJECTIVE', 'the NOUN of TITLE VERB ADJECTIVE', 'the NOUN by PERSON VERB ADJECTIVE',
-           'PERSON was born in PLACE', 'PERSON is the hero in TITLE', 'TITLE was made in PLACE by PERSON',
-           'in PLACE TITLE VERB ADJECTIVE', 'although TITLE VERB ADJECTIVE , PERSON VERB ADJECTIVE']
+_frames = [
+    'TITLE by PERSON VERB ADVERB ADJECTIVE', 'the NOUN of TITLE VERB ADJECTIVE', 'PERSON was born in PLACE',
+    'the NOUN by PERSON VERB ADJECTIVE', 'PERSON is the hero in TITLE', 'TITLE was made in PLACE by PERSON',
+    'in PLACE TITLE VERB ADJECTIVE', 'although TITLE VERB ADJECTIVE , PERSON VERB ADJECTIVE']
 
 def _syllable(rng): return _pick(rng, 'bdfgklmnprstv')+_pick(rng, 'aeiou')+_pick(rng, 'klmnrst')
 
@@ -96,7 +97,8 @@ def demo_names(n:int, seed:int=0)->list: # pairs (words, their tags): names of a
 def _opinion(rng):
     "A clause with its noun, adjective and polarity"
     polarity, negated = _pick(rng, ['negative', 'positive']), rng.rand()<.3
-    noun, adjective = _pick(rng, _nouns), _pick(rng, _adjectives[_opposite[polarity] if negated else polarity])
+    word = _opposite[polarity] if negated else polarity
+    noun, adjective = _pick(rng, _nouns), _pick(rng, _adjectives[word])
     verb = _pick(rng, _negations if negated else _verbs)
     return f'the {noun} {verb} {adjective}', noun, adjective, polarity
 
@@ -221,7 +223,7 @@ DEMO_SIZES = dict(text=dict(train=3000, tuning=300, validation=500, test=500),
                   labels=dict(train=3000, tuning=300, validation=500, test=500),
                   words=dict(train=1500, tuning=200, validation=300, test=300),
                   pairs=dict(train=3000, tuning=300, validation=500, test=500))
-DEMO_SLIPS = dict(text=.1, image=.15, labels=.1, words=.1, pairs=0.)   # fraction of train's labels that are wrong
+DEMO_SLIPS = dict(text=.1, image=.15, labels=.1, words=.1, pairs=0.)   # share of wrong labels in train
 
 def _with_errors(labels, fraction, seed):
     "The labels, a fraction of them replaced by another class"

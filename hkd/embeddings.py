@@ -27,9 +27,10 @@ def embed(
 )->np.ndarray:         # (texts, numbers), float32
     "The vectors of texts"
     if not gives_vectors(model):
-        raise HKDError(model_name(model), "it gives no vectors", "load it for a task with vectors=, or train it on one")
+        raise HKDError(model_name(model), "it gives no vectors", "load it for a task with vectors=")
     tokenizer, out = processor_of(model), np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
-    cut = dict(padding=True, truncation=True, max_length=max_length or input_length(model), return_tensors='pt')
+    length = max_length or input_length(model)
+    cut = dict(padding=True, truncation=True, max_length=length, return_tensors='pt')
     order = np.argsort([-len(text) for text in texts], kind='stable')   # batches of similar length
     with evaluation_mode(model):
         for i in range(0, len(texts), batch_size):
@@ -56,7 +57,8 @@ def save_sentence_transformer(
     dir:str|Path, # a new folder, or an older one to be replaced
 )->Path:          # the folder
     "Write a folder that `SentenceTransformer` loads"
-    if not gives_vectors(model): raise HKDError(model_name(model), "it gives no vectors", "train it on a task with vectors=")
+    if not gives_vectors(model):
+        raise HKDError(model_name(model), "it gives no vectors", "train it on a task with vectors=")
     folder, tokenizer = check_output(dir), processor_of(model)
     head = {name.rpartition('.')[2]: model.get_parameter(name).detach().cpu().contiguous()
             for name in label_parameters(model)}

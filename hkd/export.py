@@ -107,8 +107,9 @@ def write_graph(
     _onnx()
     examples = _made_up(model)[0]
     axes = {k: {0: 'batch', 1: 'length'} if x.dim() == 2 else {0: 'batch'} for k, x in examples.items()}
+    tokens = {1: 'length'} if reads_tokens(model) else {}
     how = dict(dynamo=False, opset_version=17, input_names=list(examples), output_names=['logits'],
-               dynamic_axes=axes | dict(logits={0: 'batch', 1: 'length'} if reads_tokens(model) else {0: 'batch'}))
+               dynamic_axes=axes | dict(logits={0: 'batch', **tokens}))
     graph, inputs = _Logits(model, list(examples)).eval(), tuple(examples.values())
     with warnings.catch_warnings(), no_log():
         warnings.simplefilter('ignore')    # about tracing, and about the old exporter, which is faster

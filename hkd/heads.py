@@ -16,7 +16,7 @@ from .architecture import copy_model, gives_vectors, labels_words, modality_of, 
 
 # %% ../nbs/00l_heads.ipynb #6b8c3509
 PROBLEM_TYPES = {'classification': 'single_label_classification', 'multi-label': 'multi_label_classification',
-                 'tokens': None, 'embedding': None, 'regression': 'regression'}   # a task's kind -> the name that transformers gives it
+                 'tokens': None, 'embedding': None, 'regression': 'regression'}   # kind -> transformers' name
 
 def decision_threshold(
     model:PreTrainedModel, # a classifier
@@ -38,10 +38,11 @@ def head_problem(
     "Compare a trained head with a task"
     names, n = label_names(model.config), task.num_labels
     if gives_vectors(model) != (task.kind == 'embedding'):
-        return "it gives vectors" if gives_vectors(model) else f"it gives no vectors, which task {task.name!r} asks for"
+        if gives_vectors(model): return "it gives vectors"
+        return f"it gives no vectors, which task {task.name!r} asks for"
     if labels_words(model) != (task.kind == 'tokens'):
-        return f"its head gives a label to each {'word' if labels_words(model) else 'text'}, and task {task.name!r} has " \
-               f"one for each {'text' if labels_words(model) else 'word'}"
+        ours, theirs = ('word', 'text') if labels_words(model) else ('text', 'word')
+        return f"its head gives a label to each {ours}, and task {task.name!r} has one for each {theirs}"
     if len(names) != n: return f"its head has {len(names)} outputs, but task {task.name!r} needs {n}"
     trained, several = model.config.problem_type, task.kind == 'multi-label'
     if trained == PROBLEM_TYPES['multi-label'] and not several:

@@ -21,7 +21,8 @@ _INPUTS = ('transfer', 'max_transfer', 'mix')   # what the student sees
 
 def _check_kind(loss, kind):
     if kind=='embedding' and loss not in ('soft', 'cosine', 'mse', 'rkd'):   # soft: cosine
-        raise HKDError(f"loss={loss!r}", "compares classes and here texts have vectors", "use 'cosine', 'mse' or 'rkd'")
+        raise HKDError(f"loss={loss!r}", "compares classes and here texts have vectors",
+                       "use 'cosine', 'mse' or 'rkd'")
     if kind=='regression' and loss not in ('soft', 'mse'):
         raise HKDError(f"loss={loss!r}", "needs classes and this is a regression", "use 'mse'")
     if kind=='multi-label' and loss in ('dkd', 'dist'):

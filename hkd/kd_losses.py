@@ -262,14 +262,15 @@ def label_loss(
     y:Tensor,                  # labels (batch,), or zeros and ones (batch, labels); -100 where there is none
     kind:str='classification', # of prediction, see `Task`
 )->Tensor:                     # the mean over the labeled rows, 0 without any
-    "Cross-entropy with the labels, the mean of that of each label, or the squared error of a number or a cosine"
+    "Cross-entropy with the labels, the mean of that of each label, or a number's or cosine's squared error"
     if y is None: return z.sum()*0
     known = y != -100
     n = known.sum().clamp(min=1)
     if kind == 'embedding':
         cosine = F.cosine_similarity(z[:, 0], z[:, 1], dim=-1)
         return (cosine - y).masked_fill(~known, 0).pow(2).sum() / n
-    if kind in ('classification', 'tokens'): return F.cross_entropy(z, y, ignore_index=-100, reduction='sum') / n
+    if kind in ('classification', 'tokens'):
+        return F.cross_entropy(z, y, ignore_index=-100, reduction='sum') / n
     if kind == 'regression':
         return (z.flatten() - y.flatten()).masked_fill(~known.flatten(), 0).pow(2).sum() / n
     each = F.binary_cross_entropy_with_logits(z, y.clamp(min=0).to(z.dtype), reduction='none')
@@ -279,7 +280,7 @@ def _logit_loss(name, kind):
     if kind == 'regression': return LOGIT_LOSSES['mse']
     if kind == 'embedding':   # the texts of all pairs
         of_vectors = LOGIT_LOSSES['cosine' if name == 'soft' else name]
-        return lambda z_s, z_t, y, temperature: of_vectors(z_s.flatten(0, 1), z_t.flatten(0, 1), y, temperature)
+        return lambda z_s, z_t, *more: of_vectors(z_s.flatten(0, 1), z_t.flatten(0, 1), *more)
     return (LOGIT_LOSSES | _BINARY_LOSSES if kind == 'multi-label' else LOGIT_LOSSES)[name]
 
 @delegates(KD, keep=True, but=['transfer', 'max_transfer', 'mix'])

@@ -44,7 +44,7 @@ def predictions(
 
 # %% ../nbs/00i_light.ipynb #06ec959a
 def _text_settings(tokenizer, max_length, words):
-    "A tokenizer as the text it can be made of again, ready to cut and pad; `words`: into windows that overlap"
+    "A tokenizer as the text it can be made of again, ready to cut and pad; `words`: in windows that overlap"
     length = min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
     windows = dict(stride=overlap(length), return_overflowing_tokens=True) if words else {}
     tokenizer(['a'], padding=True, truncation=True, max_length=max_length, **windows)
@@ -111,7 +111,8 @@ def light_settings(
     labels = [config.id2label[i] for i in range(config.num_labels)]
     threshold = getattr(config, 'hkd_threshold', .5)
     vectors = bool(getattr(config, 'hkd_vectors', False))
-    about = dict(problem_type=config.problem_type, labels=labels, threshold=threshold, words=words, vectors=vectors)
+    about = dict(problem_type=config.problem_type, labels=labels, threshold=threshold, words=words,
+                 vectors=vectors)
     return dict(about, modality='text' if text else 'image', **how)
 
 # %% ../nbs/00i_light.ipynb #f26b6aa4

@@ -256,13 +256,14 @@ def load_model(
     return load_masks(model, path)
 
 def _head_for_words(name, config, task, reset_head):
-    "Whether a model's head is to say something of each token; an error where its trained head does otherwise"
+    "Whether a model's head is to have outputs for each token; an error where its trained head does otherwise"
     own = reads_tokens(config)
     if task is None or (words := task.kind in ('tokens', 'embedding')) == own: return own
-    trained = any(a.endswith(('ForTokenClassification', 'ForSequenceClassification')) for a in config.architectures or [])
+    heads = 'ForTokenClassification', 'ForSequenceClassification'
+    trained = any(a.endswith(heads) for a in config.architectures or [])
     if not trained or reset_head: return words
-    raise HKDError(name, f"its head was trained for each {'word' if own else 'whole text'}, and task {task.name!r} asks "
-                   f"for {'tokens' if words else 'whole texts'}",
+    of, wanted = ('token', 'text') if own else ('text', 'token')
+    raise HKDError(name, f"its head was trained for each {of}, and task {task.name!r} asks for each {wanted}",
                    "fine-tune it on this task first (in Python, reset_head=True starts a new head)")
 
 def weight_sums(

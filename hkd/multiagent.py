@@ -128,7 +128,7 @@ class TeacherEnsemble(MeanEnsemble):
             raise HKDError(self, why, 'choose other weights')
         task = load_task(task)
         z = torch.from_numpy(np.stack(_member_logits(self, task, split, max_length), -2))
-        flat = self.combine(z.reshape(-1, *z.shape[-2:]), None, 1., task.kind)   # texts, or the words of all texts
+        flat = self.combine(z.reshape(-1, *z.shape[-2:]), None, 1., task.kind)   # texts, or all words
         return flat.reshape(*z.shape[:-2], z.shape[-1]).numpy()
 
     def evaluate(self, task, split=None, max_length=None)->dict: # metrics in percent, and n

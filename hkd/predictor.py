@@ -97,8 +97,9 @@ def _line_answer(line, found, as_json):
     if failed: return f'\t\t{text}'
     if 'value' in found: return f"{found['value']:.4f}\t{text}"
     if 'vector' in found: return ' '.join(f'{x:.4g}' for x in found['vector'])+f'\t{text}'
-    if 'entities' in found: several = [(f"{e['label']}: {e['text']}", e['probability']) for e in found['entities']]
-    else: several = [*found.get('labels', {found.get('label'): found.get('probability')}).items()]
+    several = [*found.get('labels', {found.get('label'): found.get('probability')}).items()]
+    if 'entities' in found:
+        several = [(f"{e['label']}: {e['text']}", e['probability']) for e in found['entities']]
     names, chances = zip(*several or [('-', None)])
     return '\t'.join([','.join(names), ','.join('-' if p is None else f'{p:.4f}' for p in chances), text])
 

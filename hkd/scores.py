@@ -15,9 +15,10 @@ from .words import entity_scores
 # %% ../nbs/00r_scores.ipynb #d7baa945
 def decisions(
     task:Task,    # gives the kind of prediction
-    logits,       # (examples, classes), (examples, 1) for regression, (examples, 2, numbers) for vectors of pairs
+    logits,       # (examples, classes); regression: (examples, 1); vectors of pairs: (examples, 2, numbers)
     threshold=.5, # several labels: the probability from which an example has a label
-)->np.ndarray:    # class numbers (of each word: examples, words), numbers, or True for each label (examples, labels)
+)->np.ndarray:    # class numbers, also of each word (examples, words); numbers; True for each label that
+                  # an example has (examples, labels)
     "What logits predict"
     z = np.asarray(logits, dtype=np.float64)
     if task.vectors: return cosines(z)
@@ -73,7 +74,7 @@ def score(
     y,         # labels, see `labels_of`
     threshold=.5, # see `decisions`
 )->dict:       # metric -> percent
-    "Accuracy and the task's own metric; more where rows have several labels or words have labels; correlations"
+    "Accuracy and the task's own metric; more where rows have several labels or words have labels"
     y, p = np.asarray(y), decisions(task, logits, threshold)
     if task.several: return _several_scores(np.asarray(logits, dtype=np.float64), p, y)
     if task.words: return _word_scores(task, p, y)

@@ -87,7 +87,7 @@ class DataOptions:
     labels:option(str, "Label names in order, comma between.") = None
     metric:option(str, "accuracy, f1, matthews; pearson or spearman for regression; map, micro_f1 or "
                   "macro_f1 for several labels per row; f1 or word_accuracy for a label per word.") = None
-    vectors:option(int, "Learn vectors of so many numbers from pairs of texts with a similarity.", min=2) = None
+    vectors:option(int, "Learn vectors of so many numbers from pairs with a similarity.", min=2) = None
 
     def check(self, task):
         "Refuse a task that can't be read"

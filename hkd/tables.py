@@ -215,7 +215,8 @@ def check_texts(
     where,   # the file, for messages
 )->dict:     # column -> texts, or lists of words
     "The texts of the input columns, none of them empty"
-    if len(columns)==1 and holds_words(df[columns[0]]): return {c: _word_lists(df[c], c, where) for c in columns}
+    if len(columns)==1 and holds_words(df[columns[0]]):
+        return {c: _word_lists(df[c], c, where) for c in columns}
     texts = {c: list(map(_as_text, df[c])) for c in columns}
     for c in columns:
         i = next((i for i, text in enumerate(texts[c]) if not text or not text.strip()), None)
@@ -275,7 +276,8 @@ def _word_lists(values, name, where):
             raise HKDError(row, f"{name!r} is no list of words, and others are", "write all alike")
         if not len(words): raise HKDError(row, f"{name!r} is empty", "fill it in or remove the row")
         wrong = next((j for j, w in enumerate(words) if not isinstance(w, str) or not w.strip()), None)
-        if wrong is not None: raise HKDError(row, f"word {wrong+1} is {brief(repr(words[wrong]))}", "remove it and its label")
+        if wrong is not None:
+            raise HKDError(row, f"word {wrong+1} is {brief(repr(words[wrong]))}", "remove it and its label")
         found.append(list(words))
     return found
 
@@ -290,7 +292,8 @@ def encode_tags(
         row = f"{where}, row {i+1}"
         if not isinstance(tags, (list, tuple, np.ndarray)):
             raise HKDError(row, f"label {brief(repr(tags))} is no list", "give a label for each word")
-        if len(tags)!=len(text): raise HKDError(row, f"{len(text)} words and {len(tags)} labels", "give one for each")
+        if len(tags)!=len(text):
+            raise HKDError(row, f"{len(text)} words and {len(tags)} labels", "give one for each")
     rows = [i for i, tags in enumerate(values) for _ in tags]
     flat = [tag for tags in values for tag in tags]
     labels = labels or class_names(flat, where)

@@ -71,9 +71,8 @@ def predict_logits(
     max_length:int=None,       # tokens a text is cut to; None: as `predict` does, see `input_length`
     batch_size:int=64,         # examples a batch
     bf16:bool=False,           # autocast to bfloat16: faster, less exact; never for regression
-)->np.ndarray:                 # raw logits (examples, classes), float32, in the split's order; where words have
-                               # labels (examples, words, classes), 0 behind the last word; of vectors
-                               # (examples, 2, numbers)
+)->np.ndarray:                 # raw logits (examples, classes), float32, in the split's order; of words
+                               # (examples, words, classes); of vectors (examples, 2, numbers)
     "A model's logits for each example of a split"
     processor,device = processor_of(model), device_of(model)
     ds = prepare(task, split, processor, token_limit(model, task, max_length), view)
@@ -116,7 +115,8 @@ def teacher_logits(
     ds = task.split(split) if isinstance(split, str) else split
     max_length,bf16 = token_limit(teacher, task, max_length), bf16 and not task.is_regression
     file = _cache_file(teacher, task, ds, view, max_length, bf16)
-    if (z := _read_cached(file)) is not None and (z.shape[0], z.shape[-1])==(len(ds), task.num_labels): return z
+    z = _read_cached(file)
+    if z is not None and (z.shape[0], z.shape[-1])==(len(ds), task.num_labels): return z
     z = predict_logits(teacher, task, ds, view, max_length, bf16=bf16)
     if bad := int((~np.isfinite(z)).reshape(len(z), -1).any(1).sum()):
         problem = f"its logits are not finite for {bad} of {len(z)} examples"

@@ -144,8 +144,8 @@ def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_
         loss = distillation_loss(*seen, alpha=0., kind=self.task.kind).total
         return (loss, dict(loss=loss, logits=z)) if return_outputs else loss
     words,texts = (inputs.pop(k, None) for k in ('words', 'texts'))
-    place = {k:v for k,v in dict(words=words, texts=texts, attention_mask=inputs.get('attention_mask')).items()
-             if v is not None}
+    place = dict(words=words, texts=texts, attention_mask=inputs.get('attention_mask'))
+    place = {k:v for k,v in place.items() if v is not None}
     if self.kd.beta:
         features['feats_t'],online = self._run_teacher(inputs)
         z_t = by_example(online, place) if z_t is None else z_t
@@ -173,8 +173,9 @@ def _combined(self:KDTrainer, z_t, y):
 def _each_word(z_s, y, known=None, z_t=None):
     "Logits and labels with a row for each word, where words have labels"
     if known is None: return z_s.flatten(0, 1), y.flatten()
-    if z_t is not None: z_t = z_t[...,:known.shape[1],:]   # (texts, words, classes), or with teachers before words
-    if z_t is not None: z_t = (z_t if z_t.ndim==3 else z_t.movedim(1, 2))[known]
+    if z_t is not None:
+        z_t = z_t[...,:known.shape[1],:]   # (texts, words, classes), or with teachers before words
+        z_t = (z_t if z_t.ndim==3 else z_t.movedim(1, 2))[known]
     return z_s[known], y[known], z_t
 
 @patch

@@ -330,19 +330,21 @@ def evaluate(
 # %% ../nbs/01e_training.ipynb #dc703f17
 def predict(
     model,        # a model with its `processor`
-    inputs:list,  # texts, pairs of texts, images (paths, bytes or PIL); where words have labels also lists of words
+    inputs:list,  # texts, pairs of texts, images (paths, bytes or PIL); lists of words if words have labels
     batch_size:int=64, # examples a batch
     max_length:int=None, # tokens a text is cut to; None: see `input_length`
     classes=False,       # also `probabilities`, that of each class
 )->list:          # a dict each: `label` and `probability`; where a row can have several `labels`, a dict of
-                  # their probabilities; `entities` where words have labels; `value` where the model has one output;
-                  # `vector` where it gives vectors
+                  # their probabilities; `entities` where words have labels; `value` where the model has one
+                  # output; `vector` where it gives vectors
     "A model's predictions for new inputs"
     if isinstance(inputs, (str, bytes, Path)):
         raise HKDError(f"inputs={str(inputs)[:40]!r}", "one input", "give a list")
     if gives_vectors(model):
-        return [dict(vector=v.tolist()) for v in embed(model, inputs, batch_size, max_length, normalize=False)]
-    if labels_words(model): return _predict_words(model, inputs, batch_size, max_length or input_length(model))
+        vectors = embed(model, inputs, batch_size, max_length, normalize=False)
+        return [dict(vector=v.tolist()) for v in vectors]
+    if labels_words(model):
+        return _predict_words(model, inputs, batch_size, max_length or input_length(model))
     processor,out = processor_of(model), []
     text = hasattr(processor, 'tokenize')
     cut = dict(padding=True, truncation=True, return_tensors='pt')

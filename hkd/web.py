@@ -167,7 +167,7 @@ def export_web(
     folder = _check_target(folder)
     if isinstance(model, (str, Path)): model = (load_compressed if is_artifact(model) else load_model)(model)
     if reads_tokens(model):
-        raise HKDError(type(model).__name__, "it gives labels of words or a vector, and the page shows a label for a text",
+        raise HKDError(type(model).__name__, "the page shows one label, and this model has another output",
                        "write an ONNX file instead, with --to onnx")
     needed = web_runtime(runtime, modality_of(model.config) == 'text')
     processor = processor_of(model)

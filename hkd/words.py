@@ -40,7 +40,8 @@ def entity_scores(
     "How many entities are found, and how many of those found are right"
     pairs = [(set(entities(p, each)), set(entities(t, each))) for p, t in zip(found, true, strict=True)]
     both, predicted, there = (sum(map(len, sets)) for sets in ([p & t for p, t in pairs], *zip(*pairs)))
-    return dict(f1=2*both/max(1, predicted+there), precision=both/max(1, predicted), recall=both/max(1, there))
+    shares = dict(f1=(2*both, predicted+there), precision=(both, predicted), recall=(both, there))
+    return {name: part/max(1, whole) for name, (part, whole) in shares.items()}
 
 # %% ../nbs/00s_words.ipynb #wrd0000f
 def read_conll(

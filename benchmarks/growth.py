@@ -49,7 +49,7 @@ def make_teachers(folder, k):
 def epoch_seconds(sizes=(960, 1920, 3840), rounds=5):
     "Seconds of an epoch under kept answers, of the same 960 sentences taken once, twice, four times; on one thread, medians of the rounds"
     from transformers import BertConfig, PrinterCallback, TrainerCallback
-    from hkd.data import prepare
+    from hkd.batches import prepare
     from hkd.demo import demo_tokenizer
     from hkd.models import model_from_config
     from hkd.teachers import KD

@@ -18,7 +18,8 @@ os.environ |= dict(HF_HUB_OFFLINE='1', TOKENIZERS_PARALLELISM='false')
 sys.path.insert(0, str(HERE.parent))
 
 from hkd import teachers, trainer, training   # first: it silences what others say on import
-from hkd.data import load_task, prepare
+from hkd.batches import prepare
+from hkd.data import load_task
 from hkd.architecture import copy_model
 from hkd.models import load_model, student_from_teacher
 import datasets, torch

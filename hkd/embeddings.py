@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np, torch
 from safetensors.torch import save_file
 from .architecture import gives_vectors, model_name
-from .data import run_model
+from .batches import run_model
 from .files import HKDError, atomic_dir, check_output
 from .heads import backbone_names, label_parameters
 from .models import input_length, processor_of, quiet

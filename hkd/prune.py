@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from fastcore.meta import delegates
 from .files import HKDError
 from .kd import KD, split_kd
-from .data import Collator, Task, load_task, prepare, run_model
+from .batches import Collator, prepare, run_model
+from .data import Task, load_task
 from .masks import attach_mask
 from .architecture import copy_model, encoder_config, encoder_layers, layer_linears, rebuilt
 from .heads import in_backbone

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from .data import fingerprint, processor_key
+from .batches import fingerprint, processor_key
 from .files import HKDError, OutputDir, file_sha256, read_json, text_sha256
 from .masks import mask_files
 from .models import content_hash, processor_of, quiet

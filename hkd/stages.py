@@ -195,7 +195,7 @@ def _artifact(job, task, **tracker):
     key = text_sha256(1, content_hash(model), job.stage.embeddings)[:24]
     if not is_artifact(job.dir):
         info = dict(key=key, task=task.name, max_length=job.max_length)
-        save_compressed(model, job.dir, embeddings=job.stage.embeddings, info=info)
+        save_compressed(model, job.dir, embeddings=job.stage.embeddings, info=info, task=task)
     elif read_manifest(job.dir)['info'].get('key')!=key:   # its key stands in the manifest
         raise RunConflict(f"{job.dir} holds another artifact; choose another name for the run, or remove it")
 

@@ -21,8 +21,8 @@ from torch.utils.data import ConcatDataset, Dataset
 from fastcore.basics import listify
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
-from .data import (Collator, Task, fingerprint, load_task, load_transfer, prepare, processor_key,
-                      run_model)
+from .batches import Collator, fingerprint, prepare, processor_key, run_model
+from .data import Task, load_task, load_transfer
 from .scores import each_word, labels_of, score
 from .files import HKDError, atomic_write, cache_folder, text_sha256, writing
 from .kd import KD

@@ -14,7 +14,8 @@ import numpy as np, pyarrow.compute as pc, torch
 from torch import nn
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
-from .data import Collator, Task, by_example, prepare, processor_key, run_model
+from .batches import Collator, by_example, prepare, processor_key, run_model
+from .data import Task
 from .scores import score
 from .files import HKDError
 from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, make_projectors

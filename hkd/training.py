@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 from fastcore.basics import listify
 from fastcore.meta import delegates
-from .data import Task, load_task, prepare
+from .batches import prepare
+from .data import Task, load_task
 from .scores import best_threshold, each_word, labels_of, score
 from .words import entities_in, overlap, text_of
 from .checks import check_fields, check_numbers, check_tracker, full_names

@@ -45,7 +45,8 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**20 if 
 
 def measure(source):
     "Seconds of each stage and megabytes beyond the imports, as JSON; runs in a process of its own"
-    from hkd.data import load_task, prepare
+    from hkd.batches import prepare
+    from hkd.data import load_task
     from hkd.stages import demo_model
     from hkd.training import finetune, predict
     before, seconds = peak(), {}

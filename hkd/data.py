@@ -142,6 +142,8 @@ def _check_pairs(columns, metric, words, lists, vectors, where):
                        "give two input columns, and numbers as labels")
     if vectors<2:
         raise HKDError(f"vectors={vectors}", "a vector has at least two numbers", "give the teacher's width")
+    if metric not in (None, *REGRESSION_METRICS):
+        raise HKDError(where, f"vectors are scored by a correlation, not {metric}", "use metric=pearson or spearman")
     return metric or 'spearman'
 
 def _in_unit_range(parts):

@@ -162,7 +162,7 @@ class Collator:
             batch = self.processor(images=[row['image'] for row in rows], return_tensors='pt')
         elif 'pixel_values' in rows[0]: batch = {k: torch.stack([row[k] for row in rows]) for k in rows[0]}
         elif 'windows' in rows[0]: batch = _join_windows(rows, self.processor)
-        else: batch = self.processor.pad(rows, return_tensors='pt')
+        else: batch = _padded(rows, self.processor)
         last = torch.channels_last   # in this order in memory a convolution is up to three times as fast
         batch = {k: v.contiguous(memory_format=last) if v.ndim==4 else v for k, v in batch.items()}
         if any(label is not None for label in labels):
@@ -172,11 +172,24 @@ class Collator:
             else: batch['labels'] = torch.tensor(labels, dtype=torch.long if whole else torch.float32)
         return batch
 
+def _padded(rows, tokenizer):
+    "What `tokenizer.pad` makes of rows of tokens, without its look at each single number"
+    fill = dict(input_ids=tokenizer.pad_token_id, token_type_ids=tokenizer.pad_token_type_id, attention_mask=0)
+    if not rows[0].keys() <= fill.keys(): return tokenizer.pad(rows, return_tensors='pt')
+    lengths = [len(row['input_ids']) for row in rows]
+    width = max(lengths)
+    starts = [width-n if tokenizer.padding_side=='left' else 0 for n in lengths]
+    rows = [row | dict(attention_mask=[1]*n) for row, n in zip(rows, lengths)]
+    batch = {k: np.full((len(rows), width), fill[k]) for k in fill if k in rows[0]}
+    for i, (row, start, n) in enumerate(zip(rows, starts, lengths)):
+        for k in batch: batch[k][i, start:start+n] = row[k]
+    return {k: torch.from_numpy(v) for k, v in batch.items()}
+
 def _join_windows(rows, tokenizer):
     "All windows of some examples as inputs, and the place of each word's first token or the number of texts"
     lengths = [np.array(row['windows']) for row in rows]
     ids = [part for row, n in zip(rows, lengths) for part in np.split(row['input_ids'], n.cumsum()[:-1])]
-    batch = tokenizer.pad([dict(input_ids=part.tolist()) for part in ids], return_tensors='pt')
+    batch = _padded([dict(input_ids=part) for part in ids], tokenizer)
     if 'words' not in rows[0]: return dict(texts=torch.tensor([len(n) for n in lengths]), **batch)
     width, before, words = batch['input_ids'].shape[1], 0, []
     for row, n in zip(rows, lengths):

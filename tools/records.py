@@ -13,8 +13,8 @@ RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
 RECORDS = {   # record: its recipe
     'sst2-minilm': 'sst2-minilm', 'sst2-mpnet': 'sst2-mpnet', 'beans-vit-tiny': 'beans-vit-tiny', 'bert': 'sst2-ladder', 'vit': 'beans-ladder',
     'bert-transfer': 'sst2-transfer', 'vit-224': 'beans-224', 'bert-teachers': 'sst2-teachers',
-    'vit-224-deep': 'beans-224-deep'}
-HYBRIDS = 'sst2-minilm', 'beans-vit-tiny'   # as `hkd run` leaves them
+    'vit-224-deep': 'beans-224-deep', 'wnut17': 'wnut17', 'sts-embeddings': 'sts-embeddings'}
+HYBRIDS = 'sst2-minilm', 'beans-vit-tiny', 'wnut17', 'sts-embeddings'   # as `hkd run` leaves them
 PAIR = {'bert': ('teacher', 'kd3'), 'vit-224': ('teacher', 'kd3')}  # whose errors the pages compare
 TOGETHER = {'bert': ('teacher', 'teacher-1', 'reader'), 'bert-teachers': ('teacher', 'teacher-high')}  # all their ensembles
 # What was tried, on one seed: (what, the recipe, the stage that shows it, settings)

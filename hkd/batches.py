@@ -174,7 +174,8 @@ class Collator:
 
 def _padded(rows, tokenizer):
     "What `tokenizer.pad` makes of rows of tokens, without its look at each single number"
-    fill = dict(input_ids=tokenizer.pad_token_id, token_type_ids=tokenizer.pad_token_type_id, attention_mask=0)
+    fill = dict(input_ids=tokenizer.pad_token_id, token_type_ids=tokenizer.pad_token_type_id,
+                attention_mask=0)
     if not rows[0].keys() <= fill.keys(): return tokenizer.pad(rows, return_tensors='pt')
     lengths = [len(row['input_ids']) for row in rows]
     width = max(lengths)

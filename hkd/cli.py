@@ -285,7 +285,8 @@ def predict_command(
     predict, modality = load_predictor(model, backend)
     if items==['-']: return predict_lines(predict, modality, read_lines(), as_json)
     inputs = read_inputs(items, modality, columns)
-    words = [' | '.join(x) if isinstance(x, tuple) else str(x) for x in inputs]
+    shown = {tuple: ' | '.join, list: ' '.join}   # pairs of texts, words of a text
+    words = [shown.get(type(x), str)(x) for x in inputs]
     show_rows([dict(input=w, **p) for w, p in zip(words, predict(inputs))], as_json)
 
 # %% ../nbs/08_cli.ipynb #b0df014c

@@ -143,7 +143,8 @@ def _check_pairs(columns, metric, words, lists, vectors, where):
     if vectors<2:
         raise HKDError(f"vectors={vectors}", "a vector has at least two numbers", "give the teacher's width")
     if metric not in (None, *REGRESSION_METRICS):
-        raise HKDError(where, f"vectors are scored by a correlation, not {metric}", "use metric=pearson or spearman")
+        raise HKDError(where, f"vectors are scored by a correlation, not {metric}",
+                       "use metric=pearson or spearman")
     return metric or 'spearman'
 
 def _in_unit_range(parts):

@@ -230,6 +230,11 @@ def _cell(key, value):
         return f'{value:.{digits}f}'
     if isinstance(value, int): return f'{value:,}'
     if isinstance(value, dict): return ', '.join(f'{k} {v:.4f}' for k, v in value.items()) or '–'
+    if key=='entities':
+        return ', '.join(f"{e['label']}: {e['text']} {e['probability']:.4f}" for e in value) or '–'
+    if key=='vector':
+        more = f' … ({len(value)} numbers)' if len(value)>4 else ''
+        return ', '.join(f'{x:.3f}' for x in value[:4]) + more
     return '–' if value is None else str(value)
 
 def _rows_table(rows):
@@ -240,7 +245,7 @@ def _rows_table(rows):
     table = Table(box=box.SIMPLE_HEAD)
     keys = list(dict.fromkeys(k for r in rows for k in r))
     for k in keys:
-        text = any(isinstance(r.get(k), (str, dict)) for r in rows)
+        text = any(isinstance(r.get(k), (str, dict, list)) for r in rows)
         table.add_column(k, justify='left' if text else 'right', overflow='fold')
     for r in rows: table.add_row(*(Text(_cell(k, r.get(k))) for k in keys))
     return table

@@ -73,22 +73,25 @@ def _in_windows(texts, tokenizer, limit):
     plain, spans = zip(*map(joined, texts))
     cut = tokenizer(list(plain), truncation=True, max_length=limit, stride=overlap(limit),
                     return_overflowing_tokens=True, return_attention_mask=False)
-    found, windows = dict(input_ids=[], windows=[], words=[]), [[] for _ in texts]
+    windows, words = [[] for _ in texts], []
     for i, row in zip(cut['overflow_to_sample_mapping'], range(len(cut['input_ids']))): windows[i].append(row)
     for rows, where in zip(windows, spans):
-        ids = [cut['input_ids'][row] for row in rows]
-        starts = [0, *accumulate(map(len, ids))]
+        starts = [0, *accumulate(len(cut['input_ids'][row]) for row in rows)]
         _, places = locate([cut.encodings[row] for row in rows], where)
-        found['input_ids'].append([*chain(*ids)])
-        found['windows'].append([*map(len, ids)])
-        found['words'].append([starts[w]+token for w, token in places])
-    return found
+        words.append([starts[w]+token for w, token in places])
+    parts = {k: [[cut[k][row] for row in rows] for rows in windows] for k in _PER_TOKEN if k in cut}
+    return dict(_in_a_row(parts), words=words)
+
+_PER_TOKEN = ('input_ids', 'token_type_ids')
+
+def _in_a_row(parts): # name -> for each example its parts, such as windows
+    flat = {k: [[*chain(*each)] for each in examples] for k, examples in parts.items()}
+    return dict(flat, windows=[[*map(len, each)] for each in parts['input_ids']])
 
 def _each_text(columns, tokenizer, limit):
     "Token ids of pairs whose texts are read one by one: those of both in a row, and their lengths"
-    ids = [tokenizer(texts, truncation=True, max_length=limit)['input_ids'] for texts in columns]
-    pairs = list(zip(*ids))
-    return dict(input_ids=[[*chain(*pair)] for pair in pairs], windows=[[*map(len, pair)] for pair in pairs])
+    read = [tokenizer(texts, truncation=True, max_length=limit) for texts in columns]
+    return _in_a_row({k: list(zip(*(x[k] for x in read))) for k in _PER_TOKEN if k in read[0]})
 
 def _tokenized(task, ds, tokenizer, max_length):
     if tokenizer.pad_token is None:
@@ -189,8 +192,9 @@ def _padded(rows, tokenizer):
 def _join_windows(rows, tokenizer):
     "All windows of some examples as inputs, and the place of each word's first token or the number of texts"
     lengths = [np.array(row['windows']) for row in rows]
-    ids = [part for row, n in zip(rows, lengths) for part in np.split(row['input_ids'], n.cumsum()[:-1])]
-    batch = _padded([dict(input_ids=part) for part in ids], tokenizer)
+    def split(k): return [part for row, n in zip(rows, lengths) for part in np.split(row[k], n.cumsum()[:-1])]
+    parts = {k: split(k) for k in _PER_TOKEN if k in rows[0]}
+    batch = _padded([dict(zip(parts, part)) for part in zip(*parts.values())], tokenizer)
     if 'words' not in rows[0]: return dict(texts=torch.tensor([len(n) for n in lengths]), **batch)
     width, before, words = batch['input_ids'].shape[1], 0, []
     for row, n in zip(rows, lengths):

@@ -240,7 +240,7 @@ def load_transfer(
     if not n: raise HKDError(f"{source}: the transfer set is empty; give at least one example")
     def words(x): return x.split() if isinstance(x, str) else list(x)
     if task.words: inputs = {c: list(map(words, inputs[c])) for c in inputs}
-    if task.modality=='text': check_texts(inputs, task.columns, 'transfer set')
+    if task.modality=='text': check_texts(inputs, task.columns, 'transfer set', task.words)
     ds = _dataset(task.modality, inputs, [0]*n).remove_columns('label')
     keys = content_keys(task, {'transfer':ds} | {s:d for s, d in task.splits.items() if s!='train'})
     first = {key:i for i, key in reversed([*enumerate(keys.pop('transfer'))])}

@@ -306,7 +306,7 @@ def _table_texts(path, columns):
     df = read_table(path)
     if not any(str(c).lower() in LABEL_NAMES for c in df.columns): df['label'] = '0'
     columns, _ = find_columns(df, path, comma_list(columns))
-    texts = check_texts(df, columns, path)
+    texts = check_texts(df, columns, path, words=True)
     return texts[columns[0]] if len(columns)==1 else list(zip(*texts.values()))
 
 def _images(path):

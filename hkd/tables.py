@@ -213,9 +213,10 @@ def check_texts(
     df,      # a table, or a dict of lists
     columns, # the input columns
     where,   # the file, for messages
+    words=False, # may a text be a list of its words?
 )->dict:     # column -> texts, or lists of words
     "The texts of the input columns, none of them empty"
-    if len(columns)==1 and holds_words(df[columns[0]]):
+    if words and len(columns)==1 and holds_words(df[columns[0]]):
         return {c: _word_lists(df[c], c, where) for c in columns}
     texts = {c: list(map(_as_text, df[c])) for c in columns}
     for c in columns:
@@ -378,7 +379,7 @@ def _table_parts(splits, name, columns, label):
         if image:
             with quiet_datasets(): files = data.cast_column(image, ImageFeature(decode=False))
             inputs = dict(image=files[image][:])
-        else: inputs = check_texts(df, columns, where)
+        else: inputs = check_texts(df, columns, where, any(isinstance(v, _LISTS) for v in df[label]))
         given = _of_columns(data, of_columns, where) if of_columns else _labels(data, label)
         parts[s] = inputs, given, str(where)
     labels = of_columns or _names(features.get(label))

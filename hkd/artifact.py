@@ -230,7 +230,7 @@ def without_shift(
 ):                        # a copy whose compressed form has the mean logits of the model
     "Correct the bias of the outputs for the rounding. Reference: Nagel et al. 2019, arXiv:1906.04721"
     task, plain = load_task(task), float_copy(model)
-    bias = [name for name, p in plain.named_parameters() if p.dim() == 1 and name in label_parameters(plain)]
+    bias = [name for name in label_parameters(plain) if plain.get_parameter(name).dim() == 1]
     def mean_logits(m):
         z, _ = each_word(task, predict_logits(m, task, 'tuning'), labels_of(task, 'tuning'))
         return torch.from_numpy(z.reshape(-1, z.shape[-1]).mean(0))

@@ -82,7 +82,7 @@ def differing(
     right = alike(task, of_a, y)
     rows = sorted(np.flatnonzero(~alike(task, of_a, of_b)), key=lambda i: not right[i])[:most]
     def named(k):
-        if task.words: return ' '.join(task.labels[i] for i in k)
+        if task.words: return ' '.join(task.labels[c] for c in k)
         if not task.several: return task.labels[k]
         return ', '.join(name for name, has in zip(task.labels, k) if has) or '–'
     columns = task.columns if task.modality == 'text' else ['id']

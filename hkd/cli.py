@@ -98,7 +98,7 @@ def tune_command(
     "Search the ranges of a recipe; a search that was stopped goes on."
     args = search.arguments(recipe, runs)
     from hkd.tune import tune
-    found = tune(recipe, **args)
+    found = tune(recipe, **args, command=shlex.join(['hkd', *_words]))
     rows = [{k:r[k] for k in ('name', 'accuracy', 'parameters')} for r in found.rows]
     show_rows(rows, as_json, notes=[found.verdict, f"more in {found.search.folder}"], values=found.values)
 

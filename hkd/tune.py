@@ -7,7 +7,8 @@ __all__ = ['tune']
 
 # %% ../nbs/05i_tune.ipynb #05i00004
 import io, json, re, subprocess, sys, time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from fastcore.basics import AttrDict, listify
 from matplotlib import pyplot as plt
@@ -15,7 +16,8 @@ from .data import load_task
 from .files import HKDError, atomic_write
 from .pipeline import eval_splits, results
 from .progress import heartbeat
-from .recipe import to_toml
+from .recipe import to_dict, to_toml
+from .records import Record, record, save_results
 from .report import compare, table
 from .space import amount, check_search, needed, split_space, with_values
 from .stages import check_recipe
@@ -165,9 +167,11 @@ class TuneResult:
     "What a search found"
     search:Search   # what was searched
     values:dict     # of the best trial
-    rows:list       # best and default, with new seeds, on the reported split
+    rows:list       # best and default, with new seeds, on the reported split; random, if searched
     trials:list     # of Optuna
     importances:dict# share of the differences in loss that a field explains
+    at_random:list  # the trials of the random search; [] without one
+    command:str     # as it was typed
 
     @property
     def verdict(self):
@@ -177,11 +181,25 @@ class TuneResult:
         no = '' if d.conclusion=='better' else 'no '
         return f"The best trial is {no}better than the default: {d}."
 
+    def record(self)->Record:
+        "What was searched, tried and found, to be saved"
+        s = self.search
+        budget = {k:getattr(s, k) for k in ('objectives', 'max_bytes', 'max_latency', 'sampler')}
+        space = {k:asdict(r) for k,r in s.space.items()}
+        trials = dict(trials=_as_data(self.trials), at_random=_as_data(self.at_random))
+        seconds = sum(t.get('seconds', 0) for found in trials.values() for t in found)
+        config = dict(name=s.recipe.name, recipe=to_dict(s.recipe), space=space, **budget)
+        rec = record([AttrDict(r, source=None) for r in self.rows], self.command, config, seconds)
+        return Record(rec.data | trials | dict(values=self.values, importances=self.importances,
+                                               verdict=self.verdict))
+
     def report(self)->str:
         "The report as a page in Markdown"
         search,states = self.search, [t.state.name for t in self.trials]
         rows = table(self.rows, ['name', 'accuracy', 'seeds', 'parameters', 'size', 'latency'])
+        pairs = compare(self.rows, *combinations([r.name for r in self.rows], 2))
         lines = [f"# Search: {search.recipe.name}", '', self.verdict, '', rows._repr_markdown_(), '',
+                 pairs._repr_markdown_(), '',
                  f"Trials: {states.count('COMPLETE')} finished, {states.count('PRUNED')} dropped early. "
                  f"Objectives: {', '.join(search.objectives)}. Search: {search.sampler}.", '',
                  '## Best values', '']
@@ -197,16 +215,24 @@ class TuneResult:
 
 def _shown(value): return f'{value:.3g}' if isinstance(value, float) else json.dumps(value)
 
+def _as_data(trials):
+    "Trials as plain data: what came of each"
+    keys = 'dropped', 'metric', 'bytes', 'latency_ms', 'seconds'
+    return [dict(number=t.number, state=t.state.name, values=t.values, params=t.params,
+                 **{k:t.user_attrs[k] for k in keys if k in t.user_attrs}) for t in trials]
+
 def _at_random(search, workers, timeout, slurm, seeds, task):
-    "The row of the best of as many random trials"
+    "The row of the best of as many random trials, and these trials"
     name = f'{search.recipe.name}-random'
     other = replace(search, recipe=replace(search.recipe, name=name), sampler='random')
     search_with(other, workers, timeout, slurm)
-    return again(other, values_of(other, best_trial(open_study(other), other)), 'random', seeds, task)
+    study = open_study(other)
+    return again(other, values_of(other, best_trial(study, other)), 'random', seeds, task), study.get_trials()
 
 def _write(found, study):
-    "The report, its picture, and the best recipe, into the search's folder"
+    "The record, the report, its picture, and the best recipe, into the search's folder"
     folder,search = found.search.folder, found.search
+    save_results(found.record(), folder/'results.json')
     best = needed(with_values(search.recipe, found.values), search.target)
     atomic_write(folder/'best.toml', to_toml(replace(best, name=f'{search.recipe.name}-best')))
     atomic_write(folder/'report.md', found.report())
@@ -230,6 +256,7 @@ def tune(
     random:bool=False,    # search at random too, with as many trials, for comparison
     slurm:dict=None,      # submit the workers as jobs: parameters of submitit, such as partition
     runs='runs',          # the folder that holds the runs
+    command:str=None,     # as it was typed, for the record
 )->TuneResult:            # shows itself as a report
     "Search a recipe's ranges, and compare the best values with the defaults"
     base,space = split_space(recipe)
@@ -244,8 +271,11 @@ def tune(
     search_with(sought, workers, timeout, slurm)
     study,new = open_study(sought), [1000+i for i in range(seeds)]
     values = values_of(sought, best_trial(study, sought))
-    rows = again(sought, values, 'best', new, task) + again(sought, {}, 'default', new, task)
-    if random: rows += _at_random(sought, workers, timeout, slurm, new, task)
-    found = TuneResult(sought, values, rows, study.get_trials(), importances(study))
+    rows,at_random = again(sought, values, 'best', new, task) + again(sought, {}, 'default', new, task), []
+    if random:
+        row,at_random = _at_random(sought, workers, timeout, slurm, new, task)
+        rows += row
+    found = TuneResult(sought, values, rows, study.get_trials(), importances(study), at_random,
+                       command or f'tune({base.name!r})')
     _write(found, study)
     return found

@@ -14,7 +14,7 @@ from .checks import check_choice, check_temperature, is_between
 
 # %% ../nbs/00ja_kd.ipynb #00p00007
 LOSS_NAMES = ['soft', 'mse', 'hard', 'dkd', 'dist', 'rkd', 'cosine']
-INTERMEDIATE_NAMES = ['hint', 'pkd', 'tinybert', 'minilm', 'cosine', 'rkd', 'grid']
+INTERMEDIATE_NAMES = ['hint', 'pkd', 'tinybert', 'minilm', 'cosine', 'rkd', 'grid', 'anchor']
 
 # %% ../nbs/00ja_kd.ipynb #00p00008
 _INPUTS = ('transfer', 'max_transfer', 'mix')   # what the student sees
@@ -36,7 +36,7 @@ class KD:
     loss:str|Callable = 'soft'   # one of soft, mse, hard, dkd, dist, rkd, cosine; in Python also a function
     alpha:float = .5             # weight of the teacher's predictions, 0 to 1; the labels weigh 1 - alpha
     temperature:float = 2.       # above 1 softens the teacher's predictions
-    intermediate:str|None = None # compare layers too: hint, pkd, tinybert, minilm, cosine, rkd or grid
+    intermediate:str|None = None # compare layers too: one of INTERMEDIATE_NAMES, such as hint or minilm
     beta:float = 0.              # weight of the intermediate loss
     layers:str|list|None = None  # which layers it compares: uniform, last, final, pairs; None: the loss's own
     transfer:object = None       # unlabeled examples for the teacher: a file, a folder, or 'perturbed'

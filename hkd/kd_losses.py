@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from .checks import check_temperature
 from .files import HKDError
 from .kd import KD
-from .layer_losses import (attention_scores, cosine_loss, full_precision, grid_loss, hint_loss, layer_map,
-                              minilm_loss, mismatch, pkd_loss, tinybert_attention, tinybert_hidden, unit,
-                              upcast)
+from .layer_losses import (anchor_loss, attention_scores, cosine_loss, full_precision, grid_loss,
+                              hint_loss, layer_map, minilm_loss, mismatch, pkd_loss, tinybert_attention,
+                              tinybert_hidden, unit, upcast)
 
 # %% ../nbs/01_kd_losses.ipynb #5d4bd147
 def _check_logits(z_s, z_t, temperature=1.):
@@ -202,6 +202,8 @@ def _tinybert(s, t, mask):
 
 def _minilm(s, t, mask): return minilm_loss(s.qkv, t.qkv, mask, math.gcd(s.num_heads, t.num_heads))
 def _rkd(s, t, mask): return rkd_loss(_pool(s.hidden, mask), _pool(t.hidden, mask))
+def _first(hidden): return hidden if hidden.ndim == 2 else hidden[:, 0]   # token
+def _anchor(s, t, mask): return anchor_loss(_first(s.hidden), _first(t.hidden))
 
 @full_precision
 def _pool(hidden, mask): # mean state of an example's real tokens
@@ -216,6 +218,7 @@ FEATURE_LOSSES = {
     'cosine':   FeatureLoss(lambda s, t, mask: cosine_loss(s.hidden, t.hidden, mask), layers='final'),
     'rkd':      FeatureLoss(_rkd, layers='final', projector=False),
     'grid':     FeatureLoss(lambda s, t, mask: grid_loss(s.hidden, t.hidden), layers='final', maps=True),
+    'anchor':   FeatureLoss(_anchor, layers='final'),
 }
 
 def make_projectors(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tinybert_hidden', 'hint_loss', 'pkd_loss', 'cosine_loss', 'attention_scores', 'tinybert_attention', 'relation',
-           'minilm_loss', 'grid_loss', 'layer_map']
+           'minilm_loss', 'grid_loss', 'anchor_loss', 'layer_map']
 
 # %% ../nbs/00q_layer_losses.ipynb #00q00004
 import math, torch
@@ -177,6 +177,20 @@ def grid_loss(
     if g_s.shape[2:] != g_t.shape[2:]:
         g_s = F.interpolate(g_s, g_t.shape[2:], mode='bilinear', align_corners=False, antialias=True)
     return F.mse_loss(_normalized(g_s), _normalized(g_t))
+
+# %% ../nbs/00q_layer_losses.ipynb #00qa0002
+@full_precision
+def anchor_loss(
+    h_s:Tensor,        # student states (batch, width), projected
+    h_t:Tensor,        # vectors to be near (batch, width); equal rows belong together
+    temperature:float=.07, # of the softmax over the batch
+)->Tensor:             # scalar
+    """How surely a state finds its vector among those of the batch.
+    Reference: van den Oord et al. 2018, arXiv:1807.03748"""
+    _check_hidden(h_s, h_t)
+    near = unit(h_s) @ unit(h_t).mT / temperature
+    together = (h_t[:, None] == h_t[None]).all(-1)
+    return (near.logsumexp(1) - near.masked_fill(~together, -math.inf).logsumexp(1)).mean()
 
 # %% ../nbs/00q_layer_losses.ipynb #977654e0
 def layer_map(

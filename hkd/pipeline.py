@@ -18,7 +18,9 @@ from .data import Task, load_task
 from .scores import is_right, labels_of
 from .checks import DEMO_MODELS, find_task, find_transfer
 from .heads import decision_threshold
-from .files import HKDError, RunConflict, atomic_write, file_sha256, find_model, located, run_lock
+from .label_teacher import read_label_teacher
+from .files import (HKDError, RunConflict, atomic_write, file_sha256, find_model, local_folder, located,
+                       run_lock)
 from .jobs import RUN_FORMAT, Job, as_begun, check_folder, identity, is_finished, plan, read_run, file_state
 from .vocab import restore_vocab, with_rarer_words
 from .progress import duration, heartbeat, progress_bar
@@ -59,7 +61,8 @@ class Progress:
 # %% ../nbs/05h_pipeline.ipynb #46c3f2a5
 def _read(recipe):
     "What a run reads, as it looks now: data, transfer sets, checkpoints"
-    models = [find_model(name) for name in checkpoints(recipe) if name not in DEMO_MODELS]
+    def place(name): return local_folder(name) if read_label_teacher(name) else find_model(name)
+    models = [place(name) for name in checkpoints(recipe) if name not in DEMO_MODELS]
     transfer = [find_transfer(s.transfer) for s in recipe.stages if getattr(s, 'transfer', None)]
     places = [Path(p) for p in [find_task(recipe.task), *models, *transfer]]
     return {str(p.resolve()):file_state([p]) for p in places if p.exists()}
@@ -85,7 +88,8 @@ def judged(
     seed, # one of the run's
 )->list:  # of `EvalTarget`
     "The rows of one seed: teachers that no stage trains first"
-    outside = dict.fromkeys(t for job in jobs for t in job.teachers if t.stage is None)
+    taught = dict.fromkeys(t for job in jobs for t in job.teachers if t.stage is None)
+    outside = [t for t in taught if not read_label_teacher(t.dir)]   # which can't be measured
     mine = [*outside, *(job for job in jobs if job.evaluated and job.run_seed in (None, seed))]
     name = lambda job, backend: job.name if backend=='torch' else f'{job.name}, {backend}'
     return [EvalTarget(name(job, backend), job, backend) for job in mine for backend in job.backends]

@@ -20,6 +20,7 @@ from .demo import demo_config, demo_tokenizer
 from .checks import DEMO_MODELS, check_transfer
 from .files import HKDError, OutputDir, RunConflict, find_model, located, text_sha256
 from .jobs import Job, check_checkpoints, plan
+from .label_teacher import read_label_teacher
 from .models import (content_hash, load_config, model_from_config, pick_layers, save_model,
                      student_from_teacher, weight_sums)
 from .architecture import encoder_layers, modality_of, resize_positions
@@ -212,12 +213,15 @@ def _check_checkpoint(name, task):
     if name in DEMO_MODELS:
         if task.name.startswith('demo-'): return
         raise HKDError(f"{name} is for the demo tasks only: give a checkpoint for {task.name}")
+    if of_labels := read_label_teacher(name): return of_labels.for_task(task)
     reads = modality_of(load_config(name, find_model(name)))   # the config of a hub name is fetched
     if reads!=task.modality:
         raise HKDError(f"{name} is a model for {reads}, but task {task.name!r} needs one for {task.modality}")
 
 def _check_job(job, task):
     stage,text = job.stage, task.modality=='text'
+    if not job.parent and read_label_teacher(job.model):
+        raise HKDError(str(job.model), "a label teacher has no weights to train", "give a model")
     if transfer := getattr(stage, 'transfer', None):
         check_transfer(transfer)
         if transfer=='perturbed' and not text:
@@ -228,7 +232,7 @@ def _check_job(job, task):
         n = len(task.splits['train'])
         training_arguments(task, n, **_training(stage, stage.seed or 0, n))
     if isinstance(stage, WithTeacher):
-        names = [t.name for t in job.teachers]
+        names = [t.name if t.stage else t.dir for t in job.teachers]
         several = TeacherEnsemble(names, stage.weights) if len(names)>1 else None
         check_teaching(several or next(iter(names), None), task, stage)
 

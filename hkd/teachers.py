@@ -30,6 +30,7 @@ from .kd_losses import NEEDS_LABELS
 from .architecture import model_name
 from .models import content_hash, input_length, load_model, processor_of
 from .heads import head_problem, reorder_labels
+from .label_teacher import LabelTeacher, read_label_teacher
 from .progress import progress_bar
 
 # %% ../nbs/01b_teachers.ipynb #b6113485
@@ -51,8 +52,9 @@ def evaluation_mode(model:nn.Module):
     finally: model.train(previous)
 
 def as_model(model, task, **kw)->nn.Module: # see `load_model`
-    "The model, loaded where its name is given"
-    return load_model(model, task, **kw) if isinstance(model, (str, Path)) else model
+    "The model, loaded where its name is given; without `kw` also a label teacher"
+    if not isinstance(model, (str, Path)): return model
+    return (None if kw else read_label_teacher(model)) or load_model(model, task, **kw)
 
 def token_limit(
     model:nn.Module,     # with its `processor`
@@ -265,7 +267,8 @@ def _code_parts(code): # without addresses, which change from process to process
 def teacher_key(teacher, task)->str|None: # as for `load_members`, or None
     "A hash of the weights of all members and of how they are combined"
     if teacher is None: return None
-    keys = list(map(content_hash, load_members(teacher, task)))
+    members = load_members(teacher, task)
+    keys = [t.key() if isinstance(t, LabelTeacher) else content_hash(t) for t in members]
     return text_sha256(*keys, *teacher.key())[:24] if hasattr(teacher, 'teachers') else keys[0]
 
 # %% ../nbs/01b_teachers.ipynb #c0de0002
@@ -384,6 +387,9 @@ def check_teaching(
     if kd.intermediate=='grid' and task.modality=='text':
         raise HKDError("intermediate='grid'", "it compares feature maps of images", "use 'hint'")
     if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd, unlabeled)
+    named = isinstance(teacher, (str, Path)) and read_label_teacher(teacher)
+    if isinstance(label_teacher := named or teacher, LabelTeacher):
+        _check_label_teacher(label_teacher, task, kd, unlabeled)
 
 def transfer_set(
     teacher,   # see `check_teaching`
@@ -405,6 +411,14 @@ def _check_ensemble(teacher, task, kd, unlabeled):
         raise HKDError(f"{teacher}", f"its weights need probabilities, and {task.name} {asks}",
                        "choose 'mean' or a list of weights")
 
+def _check_label_teacher(teacher, task, kd, unlabeled):
+    vectors = teacher.for_task(task)[1]
+    if unlabeled:
+        raise HKDError(f"{teacher}", f"it knows labels only, and there is {unlabeled}", "use another teacher")
+    if kd.intermediate not in (None, 'anchor') or kd.intermediate and vectors is None:
+        raise HKDError(f"intermediate={kd.intermediate!r}", f"{teacher} has no layers or vectors to compare",
+                       "leave it out, or use 'anchor' with vectors")
+
 def collect_teacher_logits(
     teacher,         # a model, a folder or hub name, several as a `MeanEnsemble`, or None
     task,            # what it teaches
@@ -417,8 +431,12 @@ def collect_teacher_logits(
 ):                   # `TeacherLogits`, and what combines them (None for one teacher)
     "The checked logits of a teacher for all sources in each view"
     if teacher is None: return None, None
+    if isinstance(teacher, LabelTeacher):
+        return TeacherLogits([[teacher.logits(task, task.splits['train'])]]), None
     shown = range(views) if views else [None]
     def collect(model):
+        if isinstance(model, LabelTeacher):
+            raise HKDError(f"{model}", "an ensemble combines models", "use it as the only teacher")
         check_teacher(model.to(device), task, max_length, bf16)
         if not store: return None
         logits = lambda v: [teacher_logits(model, task, s, v, max_length, bf16) for s in sources]

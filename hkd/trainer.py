@@ -18,6 +18,7 @@ from .batches import Collator, by_example, prepare, processor_key, run_model
 from .data import Task
 from .scores import score
 from .files import HKDError
+from .label_teacher import LabelTeacher
 from .kd_losses import FEATURE_LOSSES, Features, distillation_loss, make_projectors
 from .layer_losses import layer_map
 from .masks import apply_masks, load_masks, save_masks
@@ -110,6 +111,7 @@ class KDTrainer(Trainer):
 @patch
 def _compare_layers(self:KDTrainer, model, teacher):
     kd,kind = self.kd, FEATURE_LOSSES[self.kd.intermediate]
+    if isinstance(teacher, LabelTeacher): return self._anchor(model, teacher)
     processors = processor_of(model), processor_of(teacher)
     differ = processor_key(processors[0])!=processor_key(processors[1])
     if differ and not kind.maps:
@@ -122,10 +124,23 @@ def _compare_layers(self:KDTrainer, model, teacher):
     self.inside = FeatureExtractor(model, kind.needs), FeatureExtractor(self.teacher, kind.needs)
     widths_s,widths_t = (_layer_widths(*both, kind.maps) for both in zip(self.inside, processors))
     pairs = layer_map(len(widths_s), len(widths_t), kind.layers if kd.layers is None else kd.layers)
+    self._project(model, widths_s[0], [widths_t[j] for _,j in pairs])
+
+@patch
+def _project(self:KDTrainer, model, width, widths):
+    "Linear maps from the student's width to those of the teacher's layers, where they differ"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(self.args.seed)
-        self.projectors = make_projectors(kd.intermediate, widths_s[0], [widths_t[j] for _,j in pairs])
+        self.projectors = make_projectors(self.kd.intermediate, width, widths)
     if self.projectors is not None: self.projectors.to(device_of(model))
+
+@patch
+def _anchor(self:KDTrainer, model, teacher):
+    "Compare the student's last state with the vector of its class"
+    encoder_layers(model)   # raises where there are none
+    self.teacher = [torch.tensor(x, device=device_of(model)) for x in teacher.for_task(self.task)]
+    self.inside = FeatureExtractor(model, ('hidden',)), None
+    self._project(model, encoder_config(model.config).hidden_size, [self.teacher[1].shape[1]])
 
 def _layer_widths(inside, processor, maps): # those of maps are seen on an empty image
     model = inside.model
@@ -148,7 +163,7 @@ def compute_loss(self:KDTrainer, model, inputs, return_outputs=False, num_items_
     place = dict(words=words, texts=texts, attention_mask=inputs.get('attention_mask'))
     place = {k:v for k,v in place.items() if v is not None}
     if self.kd.beta:
-        features['feats_t'],online = self._run_teacher(inputs)
+        features['feats_t'],online = self._run_teacher(inputs, y)
         z_t = by_example(online, place) if z_t is None else z_t
         out,features['feats_s'] = self.inside[0](model, **inputs)
     else: out = model(**inputs)
@@ -180,8 +195,11 @@ def _each_word(z_s, y, known=None, z_t=None):
     return z_s[known], y[known], z_t
 
 @patch
-def _run_teacher(self:KDTrainer, inputs):
+def _run_teacher(self:KDTrainer, inputs, y=None):
     "What the teacher's layers and its head make of a batch"
+    if self.inside[1] is None:   # a label teacher
+        logits,vectors = self.teacher
+        return Features((vectors[y],)), logits[y]
     if self.for_teacher: inputs = dict(inputs, pixel_values=self.for_teacher(inputs['pixel_values']))
     cast = torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16)
     with torch.no_grad(), cast: out,features = self.inside[1](self.teacher, **inputs)

@@ -46,10 +46,11 @@ MAY_IMPORT = {
     'kd_losses':    'files checks kd layer_losses',
     'scores':       'checks data words',
     'masks':        'files',
-    'teachers':     'files progress data batches scores architecture heads models kd kd_losses',
-    'embeddings':   'files batches architecture heads models teachers',
+    'label_teacher': 'files',
+    'teachers':     'files progress label_teacher data batches scores architecture heads models kd kd_losses',
+    'embeddings':   'files label_teacher data batches architecture heads models teachers',
     'resume':       'files data batches architecture models masks teachers',
-    'trainer':      'files progress data batches scores architecture models layer_losses kd_losses masks teachers resume',
+    'trainer':      'files label_teacher progress data batches scores architecture models layer_losses kd_losses masks teachers resume',
     'training':     'files checks images kd light words embeddings progress data batches scores architecture heads models kd_losses teachers resume trainer',
     'successive':   'files data models teachers training',
     'multiagent':   'files data scores models teachers training',
@@ -69,9 +70,9 @@ MAY_IMPORT = {
     'report':       'files stats records',
     'recipe':       'files checks former kd',
     'jobs':         'files former recipe',
-    'stages':       'files checks manifest words data demo architecture models vocab teachers training multiagent '
+    'stages':       'files checks label_teacher manifest words data demo architecture models vocab teachers training multiagent '
                     'qlora prune artifact recipe jobs',
-    'pipeline':     'files checks progress data scores heads models vocab teachers resume training stats records measure report '
+    'pipeline':     'files checks label_teacher progress data scores heads models vocab teachers resume training stats records measure report '
                     'recipe jobs stages',
     'space':        'files checks recipe',
     'footprint':    'architecture models teachers artifact measure recipe jobs stages',
@@ -90,7 +91,7 @@ MAY_IMPORT = {
 STDLIB_ONLY = {'former', 'kd', 'recipe', 'jobs', 'space'}
 REGISTERED = {('artifact', 'export'), ('artifact', 'openvino')}  # a later module that adds its loader, imported when it is first used
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
-LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'words', 'tables', 'architecture', 'heads'}  # they
+LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'words', 'tables', 'architecture', 'heads', 'label_teacher'}  # they
 # import leaves only, so earlier notebooks may import them
 
 class Failed(Exception): "A check did not pass; the message says what to mend"

@@ -74,14 +74,11 @@ class Task:
 
 # %% ../nbs/00_data.ipynb #2a34ee41
 def load_task(
-    source,            # a known name, a demo ('demo-text'), a folder, a file, a hub name 'owner/data',
-                       # a Task, a DatasetDict, a Dataset, a DataFrame, or a dict of these by split
+    source,            # a known name, a folder, a file, a hub name, a data set or a dict of these by split
     columns=None,      # input columns of a table (one or two); None: detected
     label=None,        # label column, or a list of columns with 0 and 1, a label each; None: detected
     labels:list=None,  # label names in order; None: detected
-    metric:str=None,   # 'accuracy', 'f1', 'matthews'; 'pearson', 'spearman' for regression; 'map',
-                       # 'micro_f1', 'macro_f1' for several labels a row; 'f1' (of entities) or
-                       # 'word_accuracy' for a label for each word; None: fits the labels
+    metric:str=None,   # one of `METRIC_NAMES`, such as 'f1' or 'pearson'; None: fits the labels
     tuning:float=.1,   # fraction of train (or number of examples) to make choices on
     seed:int=0,        # for what is cut from train, and for augmentation
     vectors:int=None,  # numbers in a text's vector: learn embeddings from pairs with a similarity

@@ -79,8 +79,7 @@ def dkd_loss(
     alpha:float=1., # weight of the target part
     beta:float=8.,  # weight of the non-target part
 )->Tensor:          # scalar
-    """Soft targets with separate weights for target and other classes: T²·(α·KL(b_t‖b_s) + β·KL(p̂_t‖p̂_s)).
-    Reference: Zhao et al. 2022, arXiv:2203.08679"""
+    "T²·(α·KL(b_t‖b_s) + β·KL(p̂_t‖p̂_s)). Reference: Zhao et al. 2022, arXiv:2203.08679"
     _check_logits(z_s, z_t, temperature)
     if z_s.shape[1] == 2: _warn_once("dkd_loss: with 2 classes the non-target part is 0, beta has no effect")
     (b_s, r_s), (b_t, r_t) = _split_target(z_s/temperature, y), _split_target(z_t/temperature, y)

@@ -169,8 +169,7 @@ def grid_loss(
     h_s:Tensor, # student's patches (batch, tokens, channels), projected; or a map (batch, channels, h, w)
     h_t:Tensor, # teacher's, with as many channels, on a grid of any size
 )->Tensor:
-    """Mean squared error between feature maps, normalized at each position.
-    Reference: Li et al. 2022, arXiv:2207.10026; Wei et al. 2022, arXiv:2205.14141"""
+    "Mean squared error between normalized maps. References: arXiv:2207.10026 and arXiv:2205.14141"
     g_s, g_t = _as_grid(h_s), _as_grid(h_t)
     if g_s.shape[1] != g_t.shape[1]:
         raise mismatch('feature maps', g_s, g_t, f"use nn.Linear({g_s.shape[1]}, {g_t.shape[1]})")
@@ -185,8 +184,7 @@ def anchor_loss(
     h_t:Tensor,        # vectors to be near (batch, width); equal rows belong together
     temperature:float=.07, # of the softmax over the batch
 )->Tensor:             # scalar
-    """How surely a state finds its vector among those of the batch.
-    Reference: van den Oord et al. 2018, arXiv:1807.03748"""
+    "How surely a state finds its vector in the batch. Reference: van den Oord et al. 2018, arXiv:1807.03748"
     _check_hidden(h_s, h_t)
     near = unit(h_s) @ unit(h_t).mT / temperature
     together = (h_t[:, None] == h_t[None]).all(-1)

@@ -170,8 +170,8 @@ def result_warnings(
         if best.interval[0]>teacher.accuracy: yield warning('teacher', teacher, best)
 
 def _below(comparisons):
-    "p of a model that is below another in all seeds together; None where that can be chance"
-    lost,won = (sum(c[k] for c in comparisons) for k in ('only_than','only_name'))
+    "p of a model that is below another on the average of its seeds; None where that can be chance"
+    lost,won = (round(np.mean([c[k] for c in comparisons])) for k in ('only_than','only_name'))
     p = binomtest(won, lost+won).pvalue if lost>won else 1.
     return p if p<.05 else None
 

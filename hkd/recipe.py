@@ -99,7 +99,9 @@ class Artifact(Stage):
 STAGES = {c.__name__.lower():c for c in (Finetune, Shrink, Distill, Prune, Qlora, Artifact)}
 
 # %% ../nbs/05g_recipe.ipynb #d3328665
-def kind(stage): return type(stage).__name__.lower()
+def kind(stage)->str: # such as 'distill'
+    "The kind of a stage, as a recipe names it"
+    return type(stage).__name__.lower()
 
 def teachers(stage)->list: # names of stages and checkpoints
     "The teachers of a stage"

@@ -17,8 +17,7 @@ def decisions(
     task:Task,    # gives the kind of prediction
     logits,       # (examples, classes); regression: (examples, 1); vectors of pairs: (examples, 2, numbers)
     threshold=.5, # several labels: the probability from which an example has a label
-)->np.ndarray:    # class numbers, also of each word (examples, words); numbers; True for each label that
-                  # an example has (examples, labels)
+)->np.ndarray:    # a class for each example or word, or a number, or yes and no for each label
     "What logits predict"
     z = np.asarray(logits, dtype=np.float64)
     if task.vectors: return cosines(z)

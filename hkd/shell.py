@@ -222,7 +222,9 @@ def log(text:str, quiet:bool=False):
     "A line of progress on standard error, from one process"
     if not quiet and is_main_process(): print(text, file=sys.stderr, flush=True)
 
-def print_json(found): print(json.dumps(found, ensure_ascii=False))
+def print_json(found):
+    "Print a result as one line of JSON"
+    print(json.dumps(found, ensure_ascii=False))
 
 def _cell(key, value):
     if isinstance(value, float):

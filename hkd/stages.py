@@ -264,5 +264,6 @@ def steps_of(
     epochs = default_epochs(n, stage.batch_size, **_floor(stage)) if stage.epochs is None else stage.epochs
     return stage.steps or int(np.ceil(-(-n//stage.batch_size)*epochs))
 
-def planned_steps(recipe, task)->dict: # stage -> optimizer steps
+def planned_steps(recipe, task)->dict: # stage -> number
+    "Optimizer steps of each stage"
     return {s.name:steps_of(s, examples_of(s, task)) for s in recipe.stages}

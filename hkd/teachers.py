@@ -73,8 +73,7 @@ def predict_logits(
     max_length:int=None,       # tokens a text is cut to; None: as `predict` does, see `input_length`
     batch_size:int=64,         # examples a batch
     bf16:bool=False,           # autocast to bfloat16: faster, less exact; never for regression
-)->np.ndarray:                 # raw logits (examples, classes), float32, in the split's order; of words
-                               # (examples, words, classes); of vectors (examples, 2, numbers)
+)->np.ndarray:                 # (examples, classes), or (examples, words or 2 texts, classes or numbers)
     "A model's logits for each example of a split"
     processor,device = processor_of(model), device_of(model)
     ds = prepare(task, split, processor, token_limit(model, task, max_length), view)
@@ -360,7 +359,8 @@ def _scale(processor): # the mean and the standard deviation that it normalizes 
     scale = (processor.image_mean, processor.image_std) if processor.do_normalize else ([0.]*3, [1.]*3)
     return torch.tensor(scale)[...,None,None]
 
-def image_size(processor): # (height, width)
+def image_size(processor)->tuple: # (height, width)
+    "The size of the images that a processor makes, in pixels"
     size = dict(processor.crop_size if getattr(processor, 'do_center_crop', False) else processor.size)
     if side := size.get('shortest_edge'): return side, side
     return size['height'], size['width']

@@ -240,6 +240,18 @@ def _ids(self:KDTrainer, rows, most=4):
     listed = ', '.join(name(row)[:16] for row in rows[:most].tolist())
     return listed if len(rows)<=most else f'{listed} and {len(rows)-most} more'
 
+# %% ../nbs/01d_trainer.ipynb #312453c9
+_watchers = []
+
+@contextmanager
+def watch_evaluations(
+    watch, # called with number and metrics of each evaluation on tuning; an error ends the training
+):
+    "Inside, trainings report their evaluations"
+    _watchers.append(watch)
+    try: yield
+    finally: _watchers.remove(watch)
+
 # %% ../nbs/01d_trainer.ipynb #312453c1
 @patch
 def _get_train_sampler(self:KDTrainer, train_dataset=None):
@@ -254,17 +266,6 @@ def create_optimizer(self:KDTrainer, *args, **kw):
     if self.projectors is not None and len(optimizer.param_groups)<3: # Trainer makes two
         optimizer.add_param_group(dict(params=list(self.projectors.parameters())))
     return optimizer
-
-_watchers = []
-
-@contextmanager
-def watch_evaluations(
-    watch, # called with number and metrics of each evaluation on tuning; an error ends the training
-):
-    "Inside, trainings report their evaluations"
-    _watchers.append(watch)
-    try: yield
-    finally: _watchers.remove(watch)
 
 class _Steps(TrainerCallback):
     "What a `KDTrainer` does beside the loss"

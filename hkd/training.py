@@ -335,9 +335,7 @@ def predict(
     batch_size:int=64, # examples a batch
     max_length:int=None, # tokens a text is cut to; None: see `input_length`
     classes=False,       # also `probabilities`, that of each class
-)->list:          # a dict each: `label` and `probability`; where a row can have several `labels`, a dict of
-                  # their probabilities; `entities` where words have labels; `value` where the model has one
-                  # output; `vector` where it gives vectors
+)->list:          # a dict each: `label` and `probability`, or `labels`, `entities`, `value` or `vector`
     "A model's predictions for new inputs"
     if isinstance(inputs, (str, bytes, Path)):
         raise HKDError(f"inputs={str(inputs)[:40]!r}", "one input", "give a list")

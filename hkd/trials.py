@@ -224,7 +224,8 @@ def run_trial(
 # %% ../nbs/05hc_trials.ipynb #05hc0021
 class _Enough(Exception): "As many trials as wanted are done or running"
 
-def counted(study, states=('COMPLETE', 'PRUNED')): # trials of a study in these states
+def counted(study, states=('COMPLETE', 'PRUNED'))->list: # Optuna's names of states
+    "The trials of a study in these states"
     return [t for t in study.get_trials(deepcopy=False) if t.state.name in states]
 
 def _claimed(study, before=math.inf):

@@ -403,7 +403,7 @@ class _Lines(TrainerCallback):
         heartbeat.beat()
     def on_log(self, args, state, control, logs=None, **kw):
         for k in ('loss','eval_loss'):
-            if k in (logs or {}): self.activity.note = f"{k.replace('eval_', 'validation ')} {logs[k]:.3f}"
+            if k in (logs or {}): self.activity.note = f"{k.replace('eval_', 'tuning ')} {logs[k]:.3f}"
     def on_prediction_step(self, *args, **kw): heartbeat.beat()
 
 class _Bar(ProgressCallback):

@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo records bench test torture slow export clean-nbs colab readme prepare docs preview clean
+.PHONY: help install demo records bench test torture slow run export clean-nbs colab readme prepare docs preview clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is one of"
@@ -50,6 +50,9 @@ torture: $(STAMP) ## kill both demo recipes at random moments, 30 rounds each; a
 
 slow: $(STAMP) ## run the notebooks with their `slow` cells
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(BIN)/nbdev_test --flags slow --n_workers 1 --do_print --timing
+
+run: $(STAMP) ## run notebooks from top to bottom and save their outputs (NB="nbs/05_prune.ipynb")
+	@$(BIN)/python tools/execute.py $(NB)
 
 export: $(STAMP) ## write hkd/*.py from the notebooks
 	@$(BIN)/nbdev_export

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'Runs', 'GUIDE', 'run_command', 'tune_command', 'report_command', 'demo_command', 'recipes_command',
            'finetune_command', 'distill_command', 'evaluate_command', 'predict_command', 'bench_command',
-           'export_command', 'serve_command', 'push_command', 'main']
+           'export_command', 'compress_command', 'serve_command', 'push_command', 'main']
 
 # %% ../nbs/08_cli.ipynb #f47e6470
 import os, shlex, sys
@@ -320,7 +320,7 @@ def bench_command(
 def export_command(
     model:Model,
     to:option(str, "onnx: a file in float and a small one; openvino: .xml and .bin; web: a page.")='onnx',
-    onnx:option(bool, "The same as --to onnx.", '--onnx', hidden=True)=True,
+    onnx:option(bool, "The same as --to onnx.", '--onnx', hidden=True)=False,
     bits:option(int, "Of the weights: 8 or 4.")=8,
     task:option(str, "Compare with PyTorch on inputs of this task; left out: on random ones.")=None,
     runtime:option(Path, "Folder with the npm packages of --to web; left out: downloaded once.")=None,
@@ -329,10 +329,33 @@ def export_command(
 ):
     "Write a model or artifact in another format, compared with PyTorch."
     checks.check_model(model)
+    checks.check_choice('--to', to, ('onnx', 'openvino', 'web'))
+    if bits not in (8, 4): raise HKDError(f'--bits {bits}', fix='use 8 or 4')
+    if onnx and to!='onnx': raise HKDError('--onnx', f'stands beside --to {to}', 'give one of them')
+    if runtime and not runtime.is_dir(): raise HKDError(f'--runtime {runtime}', 'no such folder')
     output = files.check_folder_name(output or f'{model.rstrip("/")}-{to}', 'write to')
     if task: checks.check_task(task)
     from hkd.openvino import export_rows
     show_rows(export_rows(model, to, output, bits, task, runtime), as_json)
+
+# %% ../nbs/08_cli.ipynb #08comp02
+@_command('compress', "hkd compress runs/student -o artifact --task reviews.tsv")
+def compress_command(
+    model:Model, output:Output,
+    task:option(str, "Correct what the rounding shifts, by the tuning split of this task.")=None,
+    embeddings:option(str, "Form of the embedding tables: nf4, or int8 at twice the bytes.")='nf4',
+    as_json:Json=False,
+):
+    "Pack a trained model into an artifact: nearly every weight in 4 bits."
+    checks.check_model(model)
+    checks.check_choice('--embeddings', embeddings, ('nf4', 'int8'))
+    files.check_folder_name(output, 'write to')
+    if task: checks.check_task(task)
+    from hkd.artifact import artifact_bytes, save_compressed
+    save_compressed(model, output, embeddings, task=task and DataOptions().load(task))
+    whole, packed = artifact_bytes(files.find_model(model)), artifact_bytes(output)
+    row = dict(artifact=str(output), bytes=packed, model=model, model_bytes=whole, ratio=whole/packed)
+    show_rows([row], as_json, notes=[f'try: hkd predict {shlex.quote(str(output))} ...'])
 
 # %% ../nbs/08_cli.ipynb #5bbcli01
 @_command('serve', "hkd serve runs/demo-text/artifact --backend onnx --port 8000")
@@ -387,8 +410,8 @@ GUIDE = """hkd compresses Transformers for text and images, and measures what it
   hkd serve runs/mine/artifact             answer other programs over HTTP
   hkd push runs/mine/artifact me/mine --card-only   a model card: how it was made
 
-Single steps: hkd finetune, hkd distill, hkd evaluate, hkd export. hkd COMMAND --help shows the options,
-hkd --install-completion sets up your shell. An error is one line, with exit code 2."""
+Single steps: hkd finetune, hkd distill, hkd compress, hkd evaluate, hkd export. hkd COMMAND --help shows
+the options, hkd --install-completion sets up your shell. An error is one line, with exit code 2."""
 
 # %% ../nbs/08_cli.ipynb #dc6ec582
 _words = []   # of the command that is running

@@ -161,6 +161,9 @@ def models_hint()->str: # the end of an error
 def _check_checkpoint(folder):
     "Refuse early what `from_pretrained` would refuse late and at length"
     def has(pattern): return any(folder.glob(pattern))
+    if has('label_teacher.json'):
+        raise HKDError(f"{folder} holds a label teacher", "it has no weights",
+                       "name it as a teacher, in a recipe")
     if not has('config.json'):
         lora = has('adapter_config.json')
         why = "so it is a LoRA adapter" if lora else "so it is no model folder"
@@ -287,6 +290,8 @@ def check_output(
                    fix="choose a new folder")
 
 # %% ../nbs/00c_files.ipynb #00cf1021
+_HASHED = dict(model='start or other labels', data='training set', teacher='teacher', processor='tokenizer')
+
 class OutputDir:
     "The folder of one result: new, partial (interrupted, to be resumed) or done"
     def __init__(self,
@@ -318,6 +323,7 @@ class OutputDir:
         here = self.settings
         if not isinstance(there, dict): return ''
         k = next((k for k in {**there, **here} if there.get(k)!=here.get(k)), None)
+        if k in _HASHED: return f": it has another {_HASHED[k]}"
         return f": {k} is {there.get(k, 'not set')} there and {here.get(k, 'not set')} here" if k else ''
 
     @property

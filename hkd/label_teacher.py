@@ -112,7 +112,7 @@ class LabelTeacher:
         return text_sha256(self.labels, self.targets.tobytes(), vectors)[:24]
 
     def save(self,
-        folder:str|Path, # to be named as a teacher in recipes and on the command line
+        folder:str|Path, # to be named as a teacher in recipes
     )->Path:
         "Write it to a folder"
         vectors = None if self.vectors is None else self.vectors.tolist()

@@ -83,7 +83,8 @@ def _cached_file(folder, manifest):
     made_by = [version(p) for p in ('torch', 'transformers', 'openvino')]
     key = text_sha256(manifest['sha256'], __version__, *made_by)[:24]
     file = cache_folder('openvino')/key/'model-int8.xml'
-    if not file.is_file(): export_openvino(load_torch(folder, manifest), file.parent)
+    if not all(file.with_suffix(end).is_file() for end in ('.xml', '.bin')):
+        export_openvino(load_torch(folder, manifest), file.parent)
     return file
 
 def _load_openvino(folder, manifest):

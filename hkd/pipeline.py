@@ -121,14 +121,15 @@ def _seed_rows(models, task, seed):
     quick = dict(power=False, speed=False)
     sizes = [measure(model, backend=row.backend, memory=row.job.memory, path=row.job.dir, **quick)
              for row,model in heartbeat.counted(models, 'measuring size: model')]
-    given,right = [], {}
+    given,right,rows = [], {}, [row.name for row,_ in models]
     for split in eval_splits(task):
         about = list(zip(models, sizes, speeds))
         for (row,model),size,speed in progress_bar(about, f'measuring seed {seed}, {split}'):
             job = row.job
             quality,right[row.name,split] = _quality(model, task, split, job.max_length)
             values = {**size, **speed, **quality}
-            given.append((job, row_from_measurement(values, row.name, job.method, job.row_seed, job.source)))
+            source = job.source if job.source in rows else None   # a label teacher has no row
+            given.append((job, row_from_measurement(values, row.name, job.method, job.row_seed, source)))
     rows = {(r.name, r.split):r for _,r in given}
     for job,r in given:
         if teacher := rows.get((job.teacher_row, r.split)): r.update(against_teacher(r, teacher))

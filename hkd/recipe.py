@@ -303,7 +303,8 @@ def read_toml(
 )->dict:  # as TOML gives it
     "A recipe's plain data from a file; former names are named in a warning"
     path = Path(path)
-    if not path.is_file(): raise MissingError(str(path), "no such recipe file")
+    if not path.is_file():
+        raise MissingError(str(path), "no such recipe file", "hkd recipes NAME > FILE.toml writes one")
     try: d = tomllib.loads(path.read_text(encoding='utf-8-sig'))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise HKDError(f"{path} is not TOML", str(e)) from None

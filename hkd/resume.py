@@ -100,6 +100,10 @@ def _damaged(checkpoint):
 # %% ../nbs/01c_resume.ipynb #9106e065
 _TRACKING = ('report_to', 'run_name')   # they don't change what is trained
 
+def _described(callback): # without its address, which changes from process to process
+    text = repr(callback)
+    return f'{type(callback).__qualname__}({vars(callback)})' if ' at 0x' in text else text
+
 def run_key(
     model,         # before training
     task,          # its data are part of the key
@@ -109,14 +113,14 @@ def run_key(
     views:int,     # augmented views
     max_length:int, # tokens a text is cut to
     training_args:dict, # fields of `TrainingArguments` that were given
-    callbacks=(),  # identified by their repr
+    callbacks=(),  # identified by their class and attributes
 )->tuple:          # a hash, and the settings in the clear
     "What identifies a run: weights, data and settings"
     kd = {k:code_hash(v) if callable(v) else v for k,v in kd.items()}
     former = {'T' if k=='temperature' else k:v for k,v in kd.items()}   # so that earlier runs keep their key
     training_args = {k:v for k,v in training_args.items() if k not in _TRACKING}
     data = [fingerprint(ds) for ds in (*task.splits.values(), *([] if extra is None else [extra]))]
-    more = [hashlib.sha256(b).hexdigest() for b in mask_files(model).values()] + [repr(c) for c in callbacks]
+    more = [hashlib.sha256(b).hexdigest() for b in mask_files(model).values()] + [*map(_described, callbacks)]
     weights,processor = content_hash(model), processor_key(processor_of(model))
     known = task.metric, sorted(task.augment.items()), task.seed, sorted(former.items()), views, max_length
     key = text_sha256(1, weights, processor, teacher, data, *known, sorted(training_args.items()), *more)[:24]

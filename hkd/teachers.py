@@ -252,16 +252,19 @@ def load_members(teacher, task): # a model, a folder or hub name, or several as 
     for t in getattr(teacher, 'teachers', [teacher]): yield as_model(t, task)
 
 def code_hash(function)->str:
-    "A hash of what a plain function does: its code, defaults and closure"
-    code = getattr(function, '__code__', None)
-    if code is None:
+    "A hash of what a plain function does: its code, defaults and closure, but not the globals that it reads"
+    if not hasattr(function, '__code__'):
         raise HKDError(f"loss={function!r}", "it has no code that identifies a run", "give a plain function")
-    cells = [o.cell_contents for o in function.__closure__ or ()]
-    return text_sha256(*_code_parts(code), cells, function.__defaults__)[:24]
+    return text_sha256(*_code_parts(function))[:24]
 
-def _code_parts(code): # without addresses, which change from process to process
-    constants = [_code_parts(k) if hasattr(k, 'co_code') else k for k in code.co_consts]
-    return code.co_code, constants, code.co_names
+def _code_parts(x): # without addresses and orders that change from process to process
+    if hasattr(x, '__code__'):
+        cells = [_code_parts(cell.cell_contents) for cell in x.__closure__ or ()]
+        named = [sorted(x.__kwdefaults__.items())] if x.__kwdefaults__ else []
+        return *_code_parts(x.__code__), cells, *map(_code_parts, (x.__defaults__, *named))
+    if hasattr(x, 'co_code'): return x.co_code, [_code_parts(k) for k in x.co_consts], x.co_names
+    if isinstance(x, (set, frozenset)): return sorted(map(repr, x))
+    return type(x)(map(_code_parts, x)) if type(x) in (list, tuple) else x
 
 def teacher_key(teacher, task)->str|None: # as for `load_members`, or None
     "A hash of the weights of all members and of how they are combined"

@@ -82,13 +82,11 @@ MAY_IMPORT = {
     'glue':         'files checks report',
     'runs':         'files checks shell data glue records report recipe jobs stages pipeline space',
     'explore':      'files data scores heads teachers training records measure report',
-    'bert_results': 'pipeline',
-    'vit_results':  'pipeline',
     'all':          'data models vocab kd_losses teachers training successive multiagent qlora prune artifact export hub tune '
                     'measure stats records report recipe pipeline',
     'cli':          'files checks kd shell runs progress',  # at the top of the module; inside functions it may import any
 }
-STDLIB_ONLY = {'former', 'kd', 'recipe', 'jobs', 'space'}
+LIGHT = {'former', 'kd', 'recipe', 'jobs', 'space'}
 REGISTERED = {('artifact', 'export'), ('artifact', 'openvino')}  # a later module that adds its loader, imported when it is first used
 TAKE_LONG = {'docs', 'package'}  # run beside the notebooks
 LEAVES = {'masks', 'former', 'files', 'checks', 'images', 'progress', 'splits', 'demo', 'words', 'tables', 'architecture', 'heads', 'label_teacher'}  # they
@@ -291,10 +289,10 @@ def imports_run_one_way():
         if not f.exists(): bad.append(f'{rel(f)} is missing: run make export'); continue
         tree = ast.parse(f.read_text(encoding='utf-8'))
         for o,l in own(imports(tree, top=m=='cli')):
-            if (m, o) not in REGISTERED and o not in MAY_IMPORT[m].split(): bad.append(f'{rel(f)}:{l}: {m} may not import {o}'+(' at its top' if m=='cli' else ''))
+            if (m, o) not in REGISTERED and o not in MAY_IMPORT[m].split(): bad.append(f'{rel(f)}:{l}: {m} may not import {o}{" at its top" if m=="cli" else ""}: see MAY_IMPORT in tools/check.py')
         for o,l in own(imports(tree)):
             if o not in order[:i] and o not in LEAVES and (m, o) not in REGISTERED: bad.append(f'{rel(f)}:{l}: {o} is not exported by an earlier notebook')
-        if m in STDLIB_ONLY: bad += [f'{rel(f)}:{l}: {m} imports the standard library only, not {o}' for o,l in imports(tree)
+        if m in LIGHT: bad += [f'{rel(f)}:{l}: {m} imports the standard library and a few modules of hkd only, not {o}' for o,l in imports(tree)
                                       if o.split('.')[0] not in sys.stdlib_module_names and o not in ('hkd.checks', 'hkd.files', 'hkd.former', 'hkd.kd', 'hkd.recipe')]
     if bad: raise Failed('\n'.join(bad))
 

@@ -10,7 +10,7 @@ def long_lines(name, text):
     "Lines over 110 characters; addresses apart, and the list of names that nbdev writes"
     made = re.search(r'^__all__ = \[[^\]]*\]', text, re.M)
     start, end = (text[:n].count('\n')+1 for n in (made.span() if made else (0, 0)))
-    return [f'{name}:{i}: {len(l)} characters' for i,l in enumerate(text.splitlines(), 1)
+    return [f'{name}:{i}: {len(l)} characters, at most {WIDTH}' for i,l in enumerate(text.splitlines(), 1)
             if len(l)>WIDTH and not (made and start<=i<=end) and not re.search(r'https?://\S{60}', l)]
 
 def private_imports(name, text):
@@ -69,7 +69,7 @@ def shown(cells):
     return sum(bool(c['outputs']) for c in work), len(work)
 
 if __name__ == '__main__':   # the rules themselves
-    assert long_lines('m', 'x'*111+'\n'+'y'*110) == ['m:1: 111 characters']
+    assert long_lines('m', 'x'*111+'\n'+'y'*110) == ['m:1: 111 characters, at most 110']
     assert private_imports('m', 'from .data import _x, y\nfrom os import _exit') == ['m:1: _x of data']
     trainer = 'from transformers import TrainerCallback'
     assert loud_imports('m', trainer) and not loud_imports('m', f'from .resume import is_main\n{trainer}')

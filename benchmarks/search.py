@@ -17,7 +17,7 @@ TRIALS = 20
 SHORT = dict(batch_size=64, more=dict(bf16=False, eval_strategy='no'))
 RECIPE = dict(name='search', task='demo-text', stage=[
     dict(kind='finetune', name='teacher', model='demo-teacher', seed=0, steps=300, lr=2e-3, **SHORT),
-    dict(kind='distill', name='student', model='demo-student', teacher='teacher', steps=300,
+    dict(kind='distill', name='student', model='demo-student', teacher='teacher', steps=600,
          lr=dict(low=1e-4, high=1e-2, log=True), alpha=dict(low=0, high=1), **SHORT)])
 
 def timed(workers, folder):

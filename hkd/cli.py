@@ -330,9 +330,8 @@ def export_command(
     "Write a model or artifact in another format, compared with PyTorch."
     checks.check_model(model)
     checks.check_choice('--to', to, ('onnx', 'openvino', 'web'))
-    if bits not in (8, 4): raise HKDError(f'--bits {bits}', fix='use 8 or 4')
+    checks.check_choice('--bits', str(bits), ('8', '4'))
     if onnx and to!='onnx': raise HKDError('--onnx', f'stands beside --to {to}', 'give one of them')
-    if runtime and not runtime.is_dir(): raise HKDError(f'--runtime {runtime}', 'no such folder')
     output = files.check_folder_name(output or f'{model.rstrip("/")}-{to}', 'write to')
     if task: checks.check_task(task)
     from hkd.openvino import export_rows
@@ -347,15 +346,14 @@ def compress_command(
     as_json:Json=False,
 ):
     "Pack a trained model into an artifact: nearly every weight in 4 bits."
-    checks.check_model(model)
+    whole = files.find_model(checks.check_model(model))
     checks.check_choice('--embeddings', embeddings, ('nf4', 'int8'))
     files.check_folder_name(output, 'write to')
     if task: checks.check_task(task)
     from hkd.artifact import artifact_bytes, save_compressed
     save_compressed(model, output, embeddings, task=task and DataOptions().load(task))
-    whole, packed = artifact_bytes(files.find_model(model)), artifact_bytes(output)
-    row = dict(artifact=str(output), bytes=packed, model=model, model_bytes=whole, ratio=whole/packed)
-    show_rows([row], as_json, notes=[f'try: hkd predict {shlex.quote(str(output))} ...'])
+    before, packed = map(artifact_bytes, (whole, output))
+    show_rows([dict(artifact=str(output), bytes=packed, before=before, ratio=before/packed)], as_json)
 
 # %% ../nbs/08_cli.ipynb #5bbcli01
 @_command('serve', "hkd serve runs/demo-text/artifact --backend onnx --port 8000")

@@ -266,11 +266,12 @@ def _code_parts(x): # without addresses and orders that change from process to p
     if isinstance(x, (set, frozenset)): return sorted(map(repr, x))
     return type(x)(map(_code_parts, x)) if type(x) in (list, tuple) else x
 
+def _weights_key(model): return model.key() if isinstance(model, LabelTeacher) else content_hash(model)
+
 def teacher_key(teacher, task)->str|None: # as for `load_members`, or None
     "A hash of the weights of all members and of how they are combined"
     if teacher is None: return None
-    members = load_members(teacher, task)
-    keys = [t.key() if isinstance(t, LabelTeacher) else content_hash(t) for t in members]
+    keys = list(map(_weights_key, load_members(teacher, task)))   # keeps one model at a time
     return text_sha256(*keys, *teacher.key())[:24] if hasattr(teacher, 'teachers') else keys[0]
 
 # %% ../nbs/01b_teachers.ipynb #c0de0002

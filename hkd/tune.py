@@ -177,7 +177,7 @@ class TuneResult:
     def verdict(self):
         "Is the best trial better than the defaults, in a line"
         d = compare(self.rows, ('best', 'default')).differences[0]
-        if d.interval is None: return f"Best trial minus default: {d}. Use at least 3 seeds for a conclusion."
+        if d.n<3: return f"Best trial minus default: {d}. Use at least 3 seeds for a conclusion."
         if d.conclusion in ('better', 'worse'):
             return f"The best trial is {d.conclusion} than the default: {d}."
         return f"That the best trial is better than the default is not shown: {d}."

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent.parent
-RUNS, RESULT, CLASSES = HERE/'runs/words', HERE/'nbs/results/words.json', HERE/'recipes/plantvillage-classes.toml'
+RUNS, RESULT, CLASSES = HERE/'runs/words', HERE/'nbs/results/words.json', HERE/'tools/plantvillage-classes.toml'
 ENCODER, MODEL, LAYERS = 'all-mpnet-base-v2', 'vit-tiny-p16-112', [0, 1, 2]
 STEPS = {10: 120, 50: 240, 150: 360}   # by photos of a class
 SEEDS, WRONG = (0, 1, 2), (0., .5)

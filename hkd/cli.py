@@ -346,14 +346,14 @@ def compress_command(
     as_json:Json=False,
 ):
     "Pack a trained model into an artifact: nearly every weight in 4 bits."
-    whole = files.find_model(checks.check_model(model))
+    whole = checks.check_model(model, train=True)
     checks.check_choice('--embeddings', embeddings, ('nf4', 'int8'))
     files.check_folder_name(output, 'write to')
     if task: checks.check_task(task)
     from hkd.artifact import artifact_bytes, save_compressed
     save_compressed(model, output, embeddings, task=task and DataOptions().load(task))
-    before, packed = map(artifact_bytes, (whole, output))
-    show_rows([dict(artifact=str(output), bytes=packed, before=before, ratio=before/packed)], as_json)
+    before = artifact_bytes(whole) if Path(whole).is_dir() else None   # on the hub
+    show_rows([dict(artifact=str(output), bytes=artifact_bytes(output), before=before)], as_json)
 
 # %% ../nbs/08_cli.ipynb #5bbcli01
 @_command('serve', "hkd serve runs/demo-text/artifact --backend onnx --port 8000")

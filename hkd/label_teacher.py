@@ -21,8 +21,12 @@ def soft_labels(
 )->np.ndarray:          # (classes, classes), rows add up to 1
     "What each class is to be taken for: itself, and a little for those that are like it"
     v = np.asarray(vectors, dtype=float)
+    if len(v)<2: raise HKDError(f"{len(v)} vectors", "too few classes", "give one for each of two or more")
+    if not 0<share<1: raise HKDError(f"share={share}", "not between 0 and 1", "give a share such as 0.3")
+    if sharpness is not None and not sharpness>0:
+        raise HKDError(f"sharpness={sharpness}", "not above 0", "give a number such as 0.1, or None")
     v = v/np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12)
-    others = np.where(np.eye(len(v), dtype=bool), -np.inf, 0 if sharpness is None else v@v.T/(sharpness or 1))
+    others = np.where(np.eye(len(v), dtype=bool), -np.inf, 0 if sharpness is None else v@v.T/sharpness)
     return (1-share)*np.eye(len(v)) + share*softmax(others, axis=1)
 
 # %% ../nbs/01bb_label_teacher.ipynb #lab000b0

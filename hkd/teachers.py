@@ -257,9 +257,10 @@ def code_hash(function)->str:
         raise HKDError(f"loss={function!r}", "it has no code that identifies a run", "give a plain function")
     return text_sha256(*_code_parts(function))[:24]
 
-def _code_parts(x): # without addresses and orders that change from process to process
+def _code_parts(x, seen=()): # without addresses and orders that change from process to process
     if hasattr(x, '__code__'):
-        cells = [_code_parts(cell.cell_contents) for cell in x.__closure__ or ()]
+        if any(x is f for f in seen): return x.__qualname__   # it calls itself
+        cells = [_code_parts(cell.cell_contents, (*seen, x)) for cell in x.__closure__ or ()]
         named = [sorted(x.__kwdefaults__.items())] if x.__kwdefaults__ else []
         return *_code_parts(x.__code__), cells, *map(_code_parts, (x.__defaults__, *named))
     if hasattr(x, 'co_code'): return x.co_code, [_code_parts(k) for k in x.co_consts], x.co_names
@@ -391,9 +392,8 @@ def check_teaching(
     if kd.intermediate=='grid' and task.modality=='text':
         raise HKDError("intermediate='grid'", "it compares feature maps of images", "use 'hint'")
     if hasattr(teacher, 'teachers'): _check_ensemble(teacher, task, kd, unlabeled)
-    named = isinstance(teacher, (str, Path)) and read_label_teacher(teacher)
-    if isinstance(label_teacher := named or teacher, LabelTeacher):
-        _check_label_teacher(label_teacher, task, kd, unlabeled)
+    of_labels = read_label_teacher(teacher) if isinstance(teacher, (str, Path)) else teacher
+    if isinstance(of_labels, LabelTeacher): _check_label_teacher(of_labels, task, kd, unlabeled)
 
 def transfer_set(
     teacher,   # see `check_teaching`

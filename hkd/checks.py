@@ -142,9 +142,15 @@ def find_transfer(source)->Path:
     "A file or folder of unlabeled examples, also by its place under `data_dir()`"
     return next((d/source for d in (Path(), data_dir()) if d and (d/source).exists()), Path(source))
 
-def check_transfer(source): # a path or 'perturbed'
+def check_transfer(
+    source, # a path, 'perturbed' or 'demo'
+    task,   # its name
+):
     "Refuse a transfer set that is not there"
-    if source!='perturbed' and not find_transfer(source).exists():
+    if source=='demo':
+        if task not in DEMO_TASKS:
+            raise HKDError("transfer 'demo'", f"{task} is not a demo task", "give a file of unlabeled examples")
+    elif source!='perturbed' and not find_transfer(source).exists():
         raise MissingError(str(source), "no such file or folder for the transfer set")
 
 # %% ../nbs/00j_checks.ipynb #1a3f4624

@@ -199,7 +199,7 @@ def distill_command(
     args, size = training.arguments(), training.image_size
     kd = KD(**vars(kd))
     kd.check()
-    if kd.transfer: checks.check_transfer(kd.transfer)
+    if kd.transfer: checks.check_transfer(kd.transfer, task)
     files.check_output(output)
     beside = files.check_output(output.with_name(output.name+'-baseline')) if baseline else None
     data.check(task)

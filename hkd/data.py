@@ -17,7 +17,7 @@ from fastcore.basics import listify
 from .checks import (ALL_SPLITS, DEMO_TASKS, IMAGES, KNOWN, LABEL_METRICS, METRIC_NAMES,
                         REGRESSION_METRICS, SPLITS, TABLES, WORD_METRICS, brief, check_choice,
                         check_transfer, find_task, find_transfer, listed)
-from .demo import demo_parts
+from .demo import demo_inputs, demo_parts
 from .files import HKDError
 from .splits import content_keys, disjoint_splits
 from .tables import (check_texts, class_names, encode_label_lists, encode_labels, encode_tags, holds_words,
@@ -225,7 +225,7 @@ def demo_task(
 
 # %% ../nbs/00_data.ipynb #1a5e0ad9
 def load_transfer(
-    source,       # texts, a .txt or .txt.gz file, a table, a folder of images, a Dataset; or 'perturbed'
+    source,       # texts, a .txt or .txt.gz file, a table, a folder of images, a Dataset; 'perturbed' or 'demo'
     task:Task,    # the task whose teacher will label them
     most:int=None,# take only so many, drawn at random
     seed:int=0,   # for the draw
@@ -269,7 +269,8 @@ def _transfer_inputs(source, task, most, seed):
     "column -> inputs"
     if isinstance(source, (str, Path)):
         if source=='perturbed': return perturbed(task, most or len(task.splits['train']), seed)
-        check_transfer(source)
+        check_transfer(source, task.name)
+        if source=='demo': return demo_inputs(task.name.removeprefix('demo-'), most or 2*len(task.splits['train']))
         path = find_transfer(source)
         if task.modality=='image':
             files = [f for f in sorted(path.rglob('*')) if f.suffix.lower() in IMAGES]

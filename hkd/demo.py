@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['DEMO_TRAINING', 'DEMO_SIZES', 'DEMO_SLIPS', 'demo_sentences', 'demo_criticism', 'demo_names', 'demo_pairs',
-           'demo_tokenizer', 'draw_leaf', 'demo_leaves', 'demo_config', 'demo_parts']
+           'demo_tokenizer', 'draw_leaf', 'demo_leaves', 'demo_config', 'demo_parts', 'demo_inputs', 'page_script']
 
 # %% ../nbs/00b_demo.ipynb #ee5cccf7
-import functools, io, re
+import functools, io, json, re
 from itertools import islice
+from pathlib import Path
 import numpy as np
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -237,6 +238,14 @@ def _with_wrong_names(texts, fraction, seed):
     def other(tags): return [tag[:2]+following[tag[2:]] if tag!='O' else tag for tag in tags]
     return [other(tags) if rng.rand()<fraction else tags for tags in texts]
 
+_generators = dict(text=demo_sentences, image=_leaf_files, labels=demo_criticism, words=demo_names,
+                   pairs=demo_pairs)
+
+def _in_columns(kind, inputs):
+    "column -> inputs"
+    if kind=='pairs': return dict(zip(('sentence1', 'sentence2'), map(list, zip(*inputs))))
+    return {dict(image='image', words='tokens').get(kind, 'sentence'): list(inputs)}
+
 def demo_parts(
     kind:str,   # 'text', 'image', 'labels', 'words' or 'pairs'
     seed:int=0, # another seed, other examples
@@ -244,14 +253,35 @@ def demo_parts(
     "The splits of a demo task; some labels of train are wrong"
     if kind not in DEMO_SIZES:
         raise HKDError(f"demo task {kind!r}", "unknown", f"use {' or '.join(DEMO_SIZES)}")
-    generate = dict(text=demo_sentences, image=_leaf_files, labels=demo_criticism, words=demo_names,
-                    pairs=demo_pairs)[kind]
-    column, spoil = dict(image='image', words='tokens').get(kind, 'sentence'), _with_errors
-    if kind=='words': spoil = _with_wrong_names
-    examples, parts = iter(generate(sum(DEMO_SIZES[kind].values()), seed)), {}
+    spoil = _with_wrong_names if kind=='words' else _with_errors
+    examples, parts = iter(_generators[kind](sum(DEMO_SIZES[kind].values()), seed)), {}
     for s, n in DEMO_SIZES[kind].items():
         inputs, labels = map(list, zip(*islice(examples, n)))
         if s=='train': labels = spoil(labels, DEMO_SLIPS[kind], seed)
-        columns = dict(zip(('sentence1', 'sentence2'), zip(*inputs))) if kind=='pairs' else {column: inputs}
-        parts[s] = {c: list(x) for c, x in columns.items()}, labels, f'demo-{kind} [{s}]'
+        parts[s] = _in_columns(kind, inputs), labels, f'demo-{kind} [{s}]'
     return parts
+
+# %% ../nbs/00b_demo.ipynb #dmi00002
+def demo_inputs(
+    kind:str,   # 'text', 'image', 'labels', 'words' or 'pairs'
+    n:int,      # how many
+    seed:int=1, # another than that of the demo task: other examples
+)->dict:        # column -> inputs
+    "Examples of a demo task without labels"
+    return _in_columns(kind, [inputs for inputs, _ in islice(_generators[kind](n, seed), n)])
+
+# %% ../nbs/00b_demo.ipynb #dmi00006
+def page_script(
+    page:str,     # name of a guide
+    changes:dict, # text -> what stands for it here
+    here='.',     # the folder of the notebook, or the one above
+)->str:           # Python
+    "The script at the end of a guide, with demo data and models"
+    file = next(f for f in (Path(here, f'{page}.ipynb'), Path(here, 'guides', f'{page}.ipynb')) if f.is_file())
+    cells = json.loads(file.read_text(encoding='utf-8'))['cells']
+    prose = '\n'.join(''.join(c['source']) for c in cells if c['cell_type']=='markdown')
+    script = re.findall('```python\n(from hkd.all import .*?)```', prose, re.S)[-1]
+    for old,new in changes.items():
+        if old not in script: raise HKDError(f"{page}: its script has no {old!r}")
+        script = script.replace(old, new)
+    return script

@@ -49,7 +49,7 @@ class KD:
     intermediate:str|None = None # compare layers too: one of INTERMEDIATE_NAMES, such as hint or minilm
     beta:float = 0.              # weight of the intermediate loss
     layers:str|list|None = None  # which layers it compares: uniform, last, final, pairs; None: the loss's own
-    transfer:object = None       # unlabeled examples for the teacher: a file, a folder, or 'perturbed'
+    transfer:object = None       # unlabeled examples for the teacher: a file, a folder, 'perturbed', 'demo'
     max_transfer:int|None = None # take only so many of them, drawn at random
     mix:float = 0.               # share of an image's views that are blends of two images, without a label
 

@@ -65,7 +65,7 @@ def check_early(
     check_checkpoints(recipe, lambda name: check_start(name, recipe.task))
     for s in recipe.stages:
         checks.check_fields(getattr(s, 'more', None))
-        if getattr(s, 'transfer', None): checks.check_transfer(s.transfer)
+        if getattr(s, 'transfer', None): checks.check_transfer(s.transfer, recipe.task)
 
 def plan_rows(
     recipe,     # a `Recipe`

@@ -223,7 +223,7 @@ def _check_job(job, task):
     if not job.parent and read_label_teacher(job.model):
         raise HKDError(str(job.model), "a label teacher has no weights to train", "give a model")
     if transfer := getattr(stage, 'transfer', None):
-        check_transfer(transfer)
+        check_transfer(transfer, task.name)
         if transfer=='perturbed' and not text:
             raise HKDError(f"transfer: only texts can be perturbed, {task.name!r} has images: set views")
     if getattr(stage, 'image_size', None): check_image_size(stage.image_size, task)

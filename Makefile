@@ -43,7 +43,7 @@ bench: $(STAMP) ## how fast training and artifacts are, into nbs/results/bench.j
 test: $(STAMP) ## run every check and every notebook, offline, on the CPU
 	@$(BIN)/python tools/check.py
 
-torture: $(STAMP) ## kill both demo recipes at random moments, 30 rounds each; a million texts, 100,000 images; the workers of a search (hours)
+torture: $(STAMP) ## kill both demo recipes at random moments, 30 rounds each; a million texts, 200,000 images; the workers of a search (hours)
 	@$(BIN)/python tools/torture.py
 	@$(BIN)/python tools/load.py
 	@$(BIN)/python tools/workers.py

@@ -16,7 +16,7 @@ import numpy as np, torch
 from datasets import Dataset
 from PIL import Image, ImageEnhance, ImageOps
 from .data import Task
-from .files import HKDError
+from .files import HKDError, cache_folder, writing
 from .images import open_image
 from .progress import heartbeat, quiet_datasets, shows_bars
 from .words import joined, locate, overlap
@@ -93,6 +93,12 @@ def _each_text(columns, tokenizer, limit):
     read = [tokenizer(texts, truncation=True, max_length=limit) for texts in columns]
     return _in_a_row({k: list(zip(*(x[k] for x in read))) for k in _PER_TOKEN if k in read[0]})
 
+def _token_file(key, kind):
+    "Where the tokens of a large split are, for this run and the next: memory does not grow with them"
+    folder = cache_folder('tokens')
+    with writing(folder): folder.mkdir(parents=True, exist_ok=True)
+    return str(folder/f'{key}-{kind}.arrow')
+
 def _tokenized(task, ds, tokenizer, max_length):
     if tokenizer.pad_token is None:
         raise HKDError(type(tokenizer).__name__, "it has no padding token",
@@ -108,9 +114,11 @@ def _tokenized(task, ds, tokenizer, max_length):
         return {**out, 'length': list(map(len, out['input_ids']))}
     columns = [c for c in ds.column_names if c not in ('id','label')]
     key = hashlib.sha256(f'{fingerprint(ds)}{limit}{processor_key(tokenizer)}'.encode()).hexdigest()[:32]
-    quiet = len(ds)<20_000 or not shows_bars()   # bars outlast what they measure when the data is small
+    large = len(ds)>=20_000
+    quiet = not large or not shows_bars()   # bars outlast what they measure when the data is small
+    where = dict(cache_file_name=_token_file(key, task.kind)) if large else dict(keep_in_memory=True)
     with quiet_datasets(quiet), heartbeat.doing(f'tokenizing {task.name}:', len(ds)) as now:
-        ds = ds.map(tokenize, batched=True, remove_columns=columns, new_fingerprint=key, keep_in_memory=True,
+        ds = ds.map(tokenize, batched=True, remove_columns=columns, new_fingerprint=key, **where,
                     desc=f'tokenize {task.name}')
         return ds.rename_column('label', 'labels') if 'label' in ds.column_names else ds
 

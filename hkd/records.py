@@ -287,7 +287,9 @@ def save_results(record, path)->Path: # the JSON file, such as 'results/bert.jso
     d = {'sha256': _sha256(d), **d}
     return atomic_write(path, json.dumps(d, indent=1, ensure_ascii=False, allow_nan=False)+'\n')
 
-def load_results(path)->Record: # a JSON file that `save_results` wrote
+def load_results(
+    path, # a JSON file that `save_results` or a run wrote
+)->Record: # its rows, by name: record[name, split]
     "Read a record, and check it again"
     path = Path(path)
     if not path.is_file(): raise MissingError(f'{path}: no such file; save_results writes one')

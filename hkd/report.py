@@ -83,7 +83,10 @@ class Table:
         escaped = [[cell.replace('|', r'\|') for cell in cells] for cells in (self.heads, rule, *self.cells)]
         return '\n'.join(f"| {' | '.join(cells)} |" for cells in escaped)
 
-def table(rows, columns:list=None)->Table: # of COLUMNS, fields or metrics; None: all that have a value
+def table(
+    rows,              # a record, or rows
+    columns:list=None, # of COLUMNS, fields or metrics; None: all that have a value
+)->Table:              # a notebook shows it, `print` too
     "A record or rows as a table, which shows itself"
     rows = [{**dict.fromkeys(FIELDS), **r} for r in rows]
     if not rows: raise HKDError('no rows to show', fix='give a record or a list of rows')
@@ -110,8 +113,11 @@ def _repr_markdown_(self:Record): return table(self)._repr_markdown_()
 def __repr__(self:Record): return str(table(self))
 
 # %% ../nbs/05f_report.ipynb #a3f9e81c
-def compare(rows, *pairs)->Table: # (a, b): is row a above row b? or (claim, a, b), with the claim in words
-    "Rows in pairs, seed by seed: by how much is the first above the second? `differences` has each `Paired`"
+def compare(
+    rows,   # a record, or rows of one split
+    *pairs, # (a, b): is row a above row b? or (claim, a, b), with the claim in words
+)->Table:   # its `differences` has the `Paired` of each pair
+    "Rows in pairs, seed by seed: by how much is the first above the second?"
     if not pairs: raise HKDError('nothing to compare', fix='give pairs of rows, such as ("kd", "baseline")')
     for pair in pairs:
         if isinstance(pair, str) or len(pair) not in (2, 3) or len(pair)!=len(pairs[0]):

@@ -39,7 +39,10 @@ class McNemar(NamedTuple):
     b10:int   # examples that only the first model had right
     p:float   # two-sided p-value
 
-def mcnemar(a, b)->McNemar: # was the first model right, was the second? bool (examples,), in the same order
+def mcnemar(
+    a,       # was the first model right? bool (examples,)
+    b,       # was the second? for the same examples in the same order
+)->McNemar:  # counts, p value and the difference in points
     "McNemar's exact test of two models on the same examples. Reference: McNemar 1947"
     a, b = np.asarray(a), np.asarray(b)
     for name,x in dict(a=a, b=b).items():

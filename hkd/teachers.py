@@ -305,7 +305,7 @@ class TrainSet(Dataset):
     @property
     def lengths(self): # of texts, in tokens
         if not hasattr(self.parts[0], 'column_names'): return None
-        return np.concatenate([np.asarray(p['length']) for p in self.parts])
+        return np.concatenate([p.with_format('numpy', ['length'])[:]['length'] for p in self.parts])
     def set_view(self, view):
         for p in self.parts:
             if hasattr(p, 'view'): p.view = view

@@ -45,12 +45,12 @@ class LengthSampler(torch.utils.data.Sampler):
     def __iter__(self):
         rng,size = np.random.default_rng([self.seed, self.epoch]), self.batch_size
         order = rng.permutation(self.n)
-        if self.lengths is None: return iter(order.tolist())
+        if self.lengths is None: return map(int, order)   # no list: it would hold an object for each example
         pools = np.array_split(order, range(50*size, self.n, 50*size))
         pools = [p[np.argsort(-self.lengths[p], kind='stable')] for p in pools]
         batches = [p[i:i+size] for p in pools for i in range(0, len(p), size)]
         full,rest = [b for b in batches if len(b)==size], [b for b in batches if len(b)<size]
-        return iter(np.concatenate([full[i] for i in rng.permutation(len(full))] + rest).tolist())
+        return map(int, np.concatenate([full[i] for i in rng.permutation(len(full))] + rest))
 
 # %% ../nbs/01d_trainer.ipynb #b8452e8a
 def _qkv_modules(model):

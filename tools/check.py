@@ -33,7 +33,7 @@ MAY_IMPORT = {
     'splits':       'files checks images',
     'demo':         'files',
     'tables':       'files checks progress words',
-    'data':         'files checks splits demo tables',
+    'data':         'files checks progress splits demo tables',
     'batches':      'files images progress words data',
     'architecture': 'files masks',
     'heads':        'files checks architecture',

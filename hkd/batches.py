@@ -16,7 +16,7 @@ import numpy as np, torch
 from datasets import Dataset
 from PIL import Image, ImageEnhance, ImageOps
 from .data import Task
-from .files import HKDError, cache_folder, writing
+from .files import HKDError, cache_folder, text_sha256, writing
 from .images import open_image
 from .progress import heartbeat, quiet_datasets, shows_bars
 from .words import joined, locate, overlap
@@ -93,11 +93,15 @@ def _each_text(columns, tokenizer, limit):
     read = [tokenizer(texts, truncation=True, max_length=limit) for texts in columns]
     return _in_a_row({k: list(zip(*(x[k] for x in read))) for k in _PER_TOKEN if k in read[0]})
 
-def _token_file(key, kind):
-    "Where the tokens of a large split are, for this run and the next: memory does not grow with them"
-    folder = cache_folder('tokens')
-    with writing(folder): folder.mkdir(parents=True, exist_ok=True)
-    return str(folder/f'{key}-{kind}.arrow')
+_MANY = 20_000   # examples whose tokens are kept on disk, for this run and the next
+
+def _mapped(ds, tokenize, key, **how):
+    "The tokens of a split; memory does not grow with those of a large one"
+    if len(ds)<_MANY: return ds.map(tokenize, batched=True, new_fingerprint=key, keep_in_memory=True, **how)
+    file = cache_folder('tokens')/f'{key}.arrow'
+    with writing(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return ds.map(tokenize, batched=True, new_fingerprint=key, cache_file_name=str(file), **how)
 
 def _tokenized(task, ds, tokenizer, max_length):
     if tokenizer.pad_token is None:
@@ -113,13 +117,10 @@ def _tokenized(task, ds, tokenizer, max_length):
         heartbeat.beat()
         return {**out, 'length': list(map(len, out['input_ids']))}
     columns = [c for c in ds.column_names if c not in ('id','label')]
-    key = hashlib.sha256(f'{fingerprint(ds)}{limit}{processor_key(tokenizer)}'.encode()).hexdigest()[:32]
-    large = len(ds)>=20_000
-    quiet = not large or not shows_bars()   # bars outlast what they measure when the data is small
-    where = dict(cache_file_name=_token_file(key, task.kind)) if large else dict(keep_in_memory=True)
+    key = text_sha256(fingerprint(ds), limit, processor_key(tokenizer), task.kind, *task.columns)[:32]
+    quiet = len(ds)<_MANY or not shows_bars()   # bars outlast what they measure when the data is small
     with quiet_datasets(quiet), heartbeat.doing(f'tokenizing {task.name}:', len(ds)) as now:
-        ds = ds.map(tokenize, batched=True, remove_columns=columns, new_fingerprint=key, **where,
-                    desc=f'tokenize {task.name}')
+        ds = _mapped(ds, tokenize, key, remove_columns=columns, desc=f'tokenize {task.name}')
         return ds.rename_column('label', 'labels') if 'label' in ds.column_names else ds
 
 # %% ../nbs/00t_batches.ipynb #20d61020

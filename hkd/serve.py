@@ -20,8 +20,6 @@ from .predictor import Limits, Refused, load_predictor, predict_each, read_items
 # %% ../nbs/05bb_serve.ipynb #5bb0000c
 _TOGETHER = 8   # texts of about one length that are padded together
 
-def _length(x): return sum(map(len, x)) if isinstance(x, tuple) else len(x)
-
 class Batcher:
     "Requests that wait while a batch runs form the next batch"
     def __init__(self,
@@ -72,11 +70,8 @@ class Batcher:
         self.largest = max(self.largest, n)
         return batch
 
-    def _predictions(self, items):
-        "By length, a few at a time: padding to the longest of many would cost time and memory"
-        order = sorted(range(len(items)), key=lambda i: _length(items[i]))
-        found = predict_each(self.predict, [items[i] for i in order], batch_size=_TOGETHER, classes=True)
-        return [x for _, x in sorted(zip(order, found), key=lambda pair: pair[0])]
+    def _predictions(self, items):   # a few at a time: padding to the longest of many would cost time and memory
+        return predict_each(self.predict, items, batch_size=_TOGETHER, classes=True)
 
     async def run(self):
         "Run one batch after another, until it is canceled"

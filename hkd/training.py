@@ -25,7 +25,7 @@ from .files import HKDError, OutputDir
 from .images import open_image
 from .kd import KD, split_kd
 from .kd_losses import label_loss
-from .light import predictions
+from .light import by_length, predictions
 from .architecture import gives_vectors, labels_words, model_name
 from .embeddings import embed
 from .heads import decision_threshold, head_problem, label_names, set_labels
@@ -344,31 +344,27 @@ def predict(
         return [dict(vector=v.tolist()) for v in vectors]
     if labels_words(model):
         return _predict_words(model, inputs, batch_size, max_length or input_length(model))
-    processor,out = processor_of(model), []
+    processor = processor_of(model)
     text = hasattr(processor, 'tokenize')
     cut = dict(padding=True, truncation=True, return_tensors='pt')
     if text: cut['max_length'] = max_length or input_length(model)
-    with evaluation_mode(model):
-        for i in range(0, len(inputs), batch_size):
-            part = inputs[i:i+batch_size]
-            if text: x = processor(*map(list, zip(*[listify(p) for p in part])), **cut)
-            else: x = processor(images=[open_image(p) for p in part], return_tensors='pt')
-            out.append(model(**to_device(x, device_of(model))).logits.float().cpu())
     about = label_names(model.config), model.config.problem_type, classes, decision_threshold(model)
-    return predictions(torch.cat(out).numpy(), *about)
+    def of_part(part):
+        if text: x = processor(*map(list, zip(*[listify(p) for p in part])), **cut)
+        else: x = processor(images=[open_image(p) for p in part], return_tensors='pt')
+        return predictions(model(**to_device(x, device_of(model))).logits.float().cpu().numpy(), *about)
+    with evaluation_mode(model): return by_length(inputs, batch_size, of_part, 'text' if text else 'image')
 
 def _predict_words(model, inputs, batch_size, length):
     "The entities in texts, which are read in overlapping windows where they are long"
-    processor,found,labels = processor_of(model), [], label_names(model.config)
+    processor,labels = processor_of(model), label_names(model.config)
     cut = dict(padding=True, truncation=True, max_length=length, stride=overlap(length),
                return_overflowing_tokens=True, return_tensors='pt')
-    with evaluation_mode(model):
-        for i in range(0, len(inputs), batch_size):
-            part = inputs[i:i+batch_size]
-            x = processor([text_of(item)[0] for item in part], **cut)
-            windows = [[] for _ in part]
-            for owner,encoding in zip(x.pop('overflow_to_sample_mapping').tolist(), x.encodings):
-                windows[owner].append(encoding)
-            z = model(**to_device(x, device_of(model))).logits.float().cpu().numpy()
-            found += entities_in(part, windows, z, labels)
-    return found
+    def of_part(part):
+        x = processor([text_of(item)[0] for item in part], **cut)
+        windows = [[] for _ in part]
+        for owner,encoding in zip(x.pop('overflow_to_sample_mapping').tolist(), x.encodings):
+            windows[owner].append(encoding)
+        z = model(**to_device(x, device_of(model))).logits.float().cpu().numpy()
+        return entities_in(part, windows, z, labels)
+    with evaluation_mode(model): return by_length(inputs, batch_size, of_part)

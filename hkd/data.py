@@ -9,6 +9,7 @@ __all__ = ['LARGE', 'MANY', 'Task', 'load_task', 'make_task', 'demo_task', 'load
 # %% ../nbs/00_data.ipynb #4a63730c
 import gzip, hashlib, json, os, random, subprocess, sys, warnings, zlib
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
@@ -229,9 +230,13 @@ def demo_task(
     vectors:int=None, # of pairs, see `load_task`; None: 96
 )->Task:
     "A small generated task of sentences or drawn leaves: no network, no files, the same everywhere"
+    made = _made_demo(kind, seed, vectors or 96 if kind=='pairs' else 0)
+    return replace(made, splits=dict(made.splits), augment=dict(made.augment))
+
+@lru_cache
+def _made_demo(kind, seed, size):   # once in a process: to look for near duplicates takes a second
     parts, augment = demo_parts(kind, seed), dict(vflip=True) if kind=='image' else None
     modality = 'image' if kind=='image' else 'text'
-    size = vectors or 96 if kind=='pairs' else 0
     return make_task(f'demo-{kind}', modality, tuple(parts['train'][0]), parts, augment=augment, vectors=size)
 
 # %% ../nbs/00_data.ipynb #1a5e0ad9

@@ -149,7 +149,7 @@ def check_transfer(
     "Refuse a transfer set that is not there"
     if source=='demo':
         if task not in DEMO_TASKS:
-            raise HKDError("transfer 'demo'", f"{task} is not a demo task", "give a file of unlabeled examples")
+            raise HKDError("transfer 'demo'", f"{task} is not a demo task", "give a file of examples")
     elif source!='perturbed' and not find_transfer(source).exists():
         raise MissingError(str(source), "no such file or folder for the transfer set")
 

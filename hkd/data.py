@@ -96,8 +96,8 @@ def load_task(
     elif not source: raise HKDError("{}", "there are no splits", "give at least train")
     if isinstance(source, str) and source in DEMO_TASKS:
         return demo_task(source.removeprefix('demo-'), seed, vectors)
-    given = dict(columns=listify(columns), label=label, labels=labels, metric=metric, tuning=tuning, seed=seed,
-                 vectors=vectors or 0)
+    given = dict(columns=listify(columns), label=label, labels=labels, metric=metric, tuning=tuning,
+                 seed=seed, vectors=vectors or 0)
     if isinstance(source, Path) and is_large(source): return _from_cache(source, given)
     return _read_task(source, **given)
 
@@ -234,14 +234,14 @@ def demo_task(
     return replace(made, splits=dict(made.splits), augment=dict(made.augment))
 
 @lru_cache
-def _made_demo(kind, seed, size):   # once in a process: to look for near duplicates takes a second
+def _made_demo(kind, seed, size): # once in a process: to look for near duplicates takes a second
     parts, augment = demo_parts(kind, seed), dict(vflip=True) if kind=='image' else None
     modality = 'image' if kind=='image' else 'text'
     return make_task(f'demo-{kind}', modality, tuple(parts['train'][0]), parts, augment=augment, vectors=size)
 
 # %% ../nbs/00_data.ipynb #1a5e0ad9
 def load_transfer(
-    source,       # texts, a .txt or .txt.gz file, a table, a folder of images, a Dataset; 'perturbed' or 'demo'
+    source,       # texts, a .txt or .txt.gz file, a table, a folder of images, a Dataset; 'perturbed', 'demo'
     task:Task,    # the task whose teacher will label them
     most:int=None,# take only so many, drawn at random
     seed:int=0,   # for the draw
@@ -286,7 +286,8 @@ def _transfer_inputs(source, task, most, seed):
     if isinstance(source, (str, Path)):
         if source=='perturbed': return perturbed(task, most or len(task.splits['train']), seed)
         check_transfer(source, task.name)
-        if source=='demo': return demo_inputs(task.name.removeprefix('demo-'), most or 2*len(task.splits['train']))
+        if source=='demo':
+            return demo_inputs(task.name.removeprefix('demo-'), most or 2*len(task.splits['train']))
         path = find_transfer(source)
         if task.modality=='image':
             files = [f for f in sorted(path.rglob('*')) if f.suffix.lower() in IMAGES]
@@ -387,7 +388,7 @@ def _from_cache(source, given):
     if not read_json(folder/'task.json'):
         code = _written_apart(folder, source, given)
         if code<0:
-            raise HKDError(source, f"the process that reads it was killed (signal {-code}), perhaps out of memory",
+            raise HKDError(source, f"its reader was killed (signal {-code}), perhaps out of memory",
                            "give fewer rows, or use a machine with more memory")
         if code: return _read_task(source, **given)   # fails in the same way, with its message
     return open_task(folder)

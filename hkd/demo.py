@@ -277,7 +277,7 @@ def page_script(
     here='.',     # the folder of the notebook, or the one above
 )->str:           # Python
     "The script at the end of a guide, with demo data and models"
-    file = next(f for f in (Path(here, f'{page}.ipynb'), Path(here, 'guides', f'{page}.ipynb')) if f.is_file())
+    file = next(f for f in (Path(here, 'guides', f'{page}.ipynb'), Path(here, f'{page}.ipynb')) if f.exists())
     cells = json.loads(file.read_text(encoding='utf-8'))['cells']
     prose = '\n'.join(''.join(c['source']) for c in cells if c['cell_type']=='markdown')
     script = re.findall('```python\n(from hkd.all import .*?)```', prose, re.S)[-1]

@@ -129,7 +129,7 @@ def onnx_folder(
     return cache_folder('onnx')/key
 
 # %% ../nbs/00i_light.ipynb #lgb00002
-def _size(x): return len(x) if isinstance(x, str) else sum(map(len, x))   # of a text, a pair, or a list of words
+def _size(x): return len(x) if isinstance(x, str) else sum(map(len, x))   # of a text, a pair, or words
 
 def by_length(
     items:list,     # texts, pairs of texts, lists of words, or images

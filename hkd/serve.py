@@ -70,7 +70,7 @@ class Batcher:
         self.largest = max(self.largest, n)
         return batch
 
-    def _predictions(self, items):   # a few at a time: padding to the longest of many would cost time and memory
+    def _predictions(self, items):   # a few at a time: padding to the longest of many takes memory
         return predict_each(self.predict, items, batch_size=_TOGETHER, classes=True)
 
     async def run(self):

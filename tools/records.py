@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 RUNS, RESULTS, IMAGES = HERE/'runs', HERE/'nbs/results', HERE/'nbs/images'
 RECORDS = {   # record: its recipe
-    'sst2-minilm': 'sst2-minilm', 'sst2-mpnet': 'sst2-mpnet', 'beans-vit-tiny': 'beans-vit-tiny', 'bert': 'sst2-ladder', 'vit': 'beans-ladder',
+    'sst2-minilm': 'sst2-minilm', 'sst2-mpnet': 'sst2-mpnet', 'sst2-mpnet-short': 'sst2-mpnet-short', 'beans-vit-tiny': 'beans-vit-tiny', 'bert': 'sst2-ladder', 'vit': 'beans-ladder',
     'bert-transfer': 'sst2-transfer', 'vit-224': 'beans-224', 'bert-teachers': 'sst2-teachers',
     'vit-224-deep': 'beans-224-deep', 'wnut17': 'wnut17', 'sts-embeddings': 'sts-embeddings'}
 HYBRIDS = 'sst2-minilm', 'beans-vit-tiny', 'wnut17', 'sts-embeddings'   # as `hkd run` leaves them

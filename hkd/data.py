@@ -23,7 +23,7 @@ from .checks import (ALL_SPLITS, DEMO_TASKS, IMAGES, KNOWN, LABEL_METRICS, METRI
                         REGRESSION_METRICS, SPLITS, TABLES, WORD_METRICS, brief, check_choice,
                         check_transfer, find_task, find_transfer, listed, tables_of)
 from .demo import demo_inputs, demo_parts
-from .files import HKDError, atomic_dir, cache_folder, read_json, text_sha256
+from .files import HKDError, atomic_dir, cache_folder, read_json, reading, text_sha256
 from .progress import heartbeat
 from .splits import content_keys, disjoint_splits
 from .tables import (check_texts, class_names, encode_label_lists, encode_labels, encode_tags, holds_words,
@@ -337,7 +337,7 @@ def is_large(
 )->bool:
     "Is it read by another process, so that memory stays small here?"
     packed = {'.parquet': 4, '.gz': 4}   # times as large when it is read
-    tables = tables_of(source)
+    with reading(): tables = tables_of(source)
     if tables: return sum(f.stat().st_size*packed.get(f.suffix, 1) for f in tables.values()) > LARGE
     return next(islice(_files(source), MANY, None), None) is not None
 

@@ -18,12 +18,13 @@ import numpy as np, pandas as pd
 from datasets import Dataset, Features, Image as ImageFeature, List, Value
 from datasets.arrow_writer import ArrowWriter
 from fastcore.basics import listify
+from filelock import FileLock
 from . import __version__
 from .checks import (ALL_SPLITS, DEMO_TASKS, IMAGES, KNOWN, LABEL_METRICS, METRIC_NAMES,
                         REGRESSION_METRICS, SPLITS, TABLES, WORD_METRICS, brief, check_choice,
                         check_transfer, find_task, find_transfer, listed, tables_of)
 from .demo import demo_inputs, demo_parts
-from .files import HKDError, atomic_dir, cache_folder, read_json, reading, text_sha256
+from .files import HKDError, atomic_dir, cache_folder, read_json, reading, text_sha256, writing
 from .progress import heartbeat
 from .splits import content_keys, disjoint_splits
 from .tables import (check_texts, class_names, encode_label_lists, encode_labels, encode_tags, holds_words,
@@ -336,9 +337,9 @@ def is_large(
     source:Path, # a table, a folder of tables or of images
 )->bool:
     "Is it read by another process, so that memory stays small here?"
-    packed = {'.parquet': 4, '.gz': 4}   # times as large when it is read
     with reading(): tables = tables_of(source)
-    if tables: return sum(f.stat().st_size*packed.get(f.suffix, 1) for f in tables.values()) > LARGE
+    def size(file): return file.stat().st_size*(4 if file.suffix=='.parquet' else 1)   # which is compressed
+    if tables: return sum(map(size, tables.values())) > LARGE
     return next(islice(_files(source), MANY, None), None) is not None
 
 # %% ../nbs/00_data.ipynb #lrg00003
@@ -385,13 +386,13 @@ def _from_cache(source, given):
     "A large task, from disk; another process writes it there first"
     key = text_sha256(os.getcwd(), source, _state(source), json.dumps(given), __version__)
     folder = cache_folder('tasks')/key[:24]
-    if not read_json(folder/'task.json'):
-        code = _written_apart(folder, source, given)
-        if code<0:
-            raise HKDError(source, f"its reader was killed (signal {-code}), perhaps out of memory",
-                           "give fewer rows, or use a machine with more memory")
-        if code: return _read_task(source, **given)   # fails in the same way, with its message
-    return open_task(folder)
+    with writing(folder): folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f'{folder}.lock'):   # of several processes that start together one reads
+        code = 0 if read_json(folder/'task.json') else _written_apart(folder, source, given)
+    if code<0:
+        raise HKDError(source, f"its reader was killed (signal {-code}), perhaps out of memory",
+                       "give fewer rows, or use a machine with more memory")
+    return _read_task(source, **given) if code else open_task(folder)   # fails again, with its message
 
 def _written_apart(folder, source, given):
     "Run `write_task` in a process of its own"
